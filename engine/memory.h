@@ -1,0 +1,39 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace kinema::engine {
+
+/// Where a tensor's memory lies. `meta` has none: shapes alone.
+enum class Device : uint8_t { cpu, meta };
+
+/// One allocation, 64-byte aligned, given back to a cache of blocks when its last owner goes.
+class Storage {
+ public:
+  Storage(Device device, int64_t bytes);
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
+  void* data() const { return data_; }
+  int64_t bytes() const { return bytes_; }
+  Device device() const { return device_; }
+
+ private:
+  void* data_ = nullptr;
+  int64_t bytes_ = 0, held_ = 0;
+  Device device_;
+};
+using StoragePtr = std::shared_ptr<Storage>;
+
+/// Bytes that live tensors hold, the most they ever held, and bytes kept for reuse.
+struct MemoryUse {
+  int64_t live = 0, peak = 0, cached = 0;
+};
+MemoryUse memory_use();
+
+/// Gives cached blocks back to the system.
+void trim_memory();
+
+}  // namespace kinema::engine

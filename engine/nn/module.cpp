@@ -1,0 +1,47 @@
+#include "engine/nn/module.h"
+
+namespace kinema::engine::nn {
+
+Module::Module(Module* parent, const std::string& name) {
+  if (!parent) return;
+  path_ = parent->path_.empty() ? name : parent->path_ + "." + name;
+  parent->children_.push_back(this);
+}
+
+void Module::add_parameter(const std::string& name, Tensor& t) {
+  t = parameter(t);
+  own_parameters_.push_back({path_.empty() ? name : path_ + "." + name, &t});
+}
+
+void Module::add_buffer(const std::string& name, Tensor& t) {
+  own_buffers_.push_back({path_.empty() ? name : path_ + "." + name, &t});
+}
+
+void Module::collect(std::vector<NamedTensor>& out, std::vector<NamedTensor> Module::*list) const {
+  out.insert(out.end(), (this->*list).begin(), (this->*list).end());
+  for (const Module* child : children_) child->collect(out, list);
+}
+
+std::vector<NamedTensor> Module::parameters() const {
+  std::vector<NamedTensor> all;
+  collect(all, &Module::own_parameters_);
+  return all;
+}
+
+std::vector<NamedTensor> Module::buffers() const {
+  std::vector<NamedTensor> all;
+  collect(all, &Module::own_buffers_);
+  return all;
+}
+
+void Module::initialise(uint64_t seed) {
+  reset(seed);
+  for (Module* child : children_) child->initialise(seed);
+}
+
+void Module::train(bool on) {
+  training_ = on;
+  for (Module* child : children_) child->train(on);
+}
+
+}  // namespace kinema::engine::nn

@@ -1,0 +1,56 @@
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+#include "engine/autograd.h"
+#include "engine/trace.h"
+
+namespace kinema::engine::nn {
+
+struct NamedTensor {
+  std::string name;  ///< dotted path from the root, as in "layer1.conv.weight"
+  Tensor* tensor;
+};
+
+/// Something with parameters, buffers and children, listed by name in the order of their making.
+/// Members make themselves known to their parent:
+///   struct Net : Module {
+///     Conv3d conv1{this, "conv1", {.in = 3, .out = 12}};
+///   };
+/// A module's forward has whatever signature it needs, and begins with `auto scope = enter();`.
+class Module {
+ public:
+  explicit Module(Module* parent = nullptr, const std::string& name = "");
+  virtual ~Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  std::vector<NamedTensor> parameters() const;
+  std::vector<NamedTensor> buffers() const;
+  /// Training mode of this module and all below; batch norm and dropout differ in it.
+  void train(bool on = true);
+  /// Draws every parameter afresh, each from a stream of its own: seed and path decide.
+  void initialise(uint64_t seed);
+  bool training() const { return training_; }
+  const std::string& path() const { return path_; }
+  /// Marks this module as the one that runs: names its operations for traces and random draws.
+  PathScope enter() const { return PathScope(path_); }
+
+ protected:
+  /// Sets this module's own parameters and buffers to their initial values.
+  virtual void reset(uint64_t seed) { (void)seed; }
+  /// Makes `t` a parameter of this module.
+  void add_parameter(const std::string& name, Tensor& t);
+  /// Saved with the weights, not trained.
+  void add_buffer(const std::string& name, Tensor& t);
+
+ private:
+  void collect(std::vector<NamedTensor>& out, std::vector<NamedTensor> Module::*list) const;
+
+  std::string path_;
+  bool training_ = true;
+  std::vector<NamedTensor> own_parameters_, own_buffers_;
+  std::vector<Module*> children_;
+};
+
+}  // namespace kinema::engine::nn

@@ -1,0 +1,21 @@
+#pragma once
+#include "engine/tensor.h"
+
+namespace kinema::engine {
+
+/// to = from, or to += from; strides and types as kernels/copy says. Not on the tape.
+void copy(const Tensor& from, const Tensor& to, bool accumulate = false);
+/// Sets every element of `to`. Not on the tape.
+void fill(const Tensor& to, double value);
+
+/// x in fresh memory laid out by kernels::fresh_layout; x itself where it lies so already.
+/// Differentiable. Each copy is counted.
+Tensor contiguous(const Tensor& x);
+/// Copies that contiguous() and reshape() made on this thread so far, in bytes.
+int64_t packed_bytes();
+void count_packed(const Tensor& copied);
+
+/// A fresh tensor of `dtype` with the values of x. Not differentiable.
+Tensor cast(const Tensor& x, Dtype dtype);
+
+}  // namespace kinema::engine

@@ -1,0 +1,74 @@
+#include "engine/random.h"
+#include <cmath>
+#include <map>
+#include <numbers>
+#include <string>
+#include <vector>
+#include "engine/trace.h"
+#include "kernels/base/philox.h"
+
+namespace kinema::engine {
+
+namespace {
+
+struct Draws {
+  uint64_t seed, step;
+  std::map<std::string, uint64_t> calls;
+};
+thread_local std::vector<Draws> scopes;
+
+/// FNV-1a over the bytes of `text`, from `hash` on.
+uint64_t fnv(std::string_view text, uint64_t hash = 0xcbf29ce484222325u) {
+  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3u;
+  return hash;
+}
+
+/// f(index) -> value for every element of t, row-major.
+template <class F>
+void generate(const Tensor& t, F f) {
+  if (t.device() == Device::meta) return;
+  const kernels::RowOffsets offset(t.layout);
+  kernels::dispatch_float("random", t.dtype(), [&]<class T>(T) {
+    int64_t i = 0;
+    for (int64_t r = 0; t.size() && r < offset.rows(); ++r)
+      for (int64_t c = 0; c < t.shape(-1); ++c) data<T>(t)[offset(r) + c] = T(f(uint64_t(i++)));
+  });
+}
+
+double unit_double(uint32_t a, uint32_t b) {
+  return (double(a >> 5) * 0x1p26 + double(b >> 6)) * 0x1p-53;
+}
+
+}  // namespace
+
+RandomKey key_of(uint64_t seed, std::string_view place) { return {seed, fnv(place)}; }
+
+RandomScope::RandomScope(uint64_t seed, uint64_t step) { scopes.push_back({seed, step, {}}); }
+RandomScope::~RandomScope() { scopes.pop_back(); }
+
+RandomKey next_key(const char* op) {
+  check(!scopes.empty(), op, ": random numbers are drawn only inside a RandomScope");
+  Draws& now = scopes.back();
+  const std::string place = current_path() + "/" + op;
+  const uint64_t call = now.calls[place]++;
+  const auto words = kernels::philox(call, now.step, fnv(place));
+  return {now.seed, uint64_t(words[0]) << 32 | words[1]};
+}
+
+void fill_uniform(const Tensor& t, double low, double high, RandomKey key) {
+  generate(t, [=](uint64_t i) {
+    const auto w = kernels::philox(i, key.key, key.stream);
+    return low + (high - low) * unit_double(w[0], w[1]);
+  });
+}
+
+void fill_normal(const Tensor& t, double mean, double deviation, RandomKey key) {
+  // Box and Muller, 1958; 1 - u keeps the logarithm finite.
+  generate(t, [=](uint64_t i) {
+    const auto w = kernels::philox(i, key.key, key.stream);
+    const double radius = std::sqrt(-2 * std::log(1 - unit_double(w[0], w[1])));
+    return mean + deviation * radius * std::cos(2 * std::numbers::pi * unit_double(w[2], w[3]));
+  });
+}
+
+}  // namespace kinema::engine

@@ -1,0 +1,33 @@
+#pragma once
+#include <cstdint>
+#include <string_view>
+#include "engine/tensor.h"
+
+namespace kinema::engine {
+
+/// Names one stream of random numbers: Philox on (key, stream).
+struct RandomKey {
+  uint64_t key = 0, stream = 0;
+};
+
+/// The stream of `place` (a module or parameter path) under `seed`.
+RandomKey key_of(uint64_t seed, std::string_view place);
+
+/// While it lives, operations of this thread draw from (seed, step): each draw is further told
+/// apart by the running module's path and its call number, so that recomputation draws the same.
+class RandomScope {
+ public:
+  RandomScope(uint64_t seed, uint64_t step);
+  ~RandomScope();
+  RandomScope(const RandomScope&) = delete;
+  RandomScope& operator=(const RandomScope&) = delete;
+};
+
+/// The stream of the next draw of the running module; throws Error outside of any RandomScope.
+RandomKey next_key(const char* op);
+
+/// Sets every element of t: uniform in [low, high); normal with this mean and standard deviation.
+void fill_uniform(const Tensor& t, double low, double high, RandomKey key);
+void fill_normal(const Tensor& t, double mean, double deviation, RandomKey key);
+
+}  // namespace kinema::engine

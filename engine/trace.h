@@ -1,0 +1,48 @@
+#pragma once
+#include <array>
+#include <string>
+#include <vector>
+#include "engine/tensor.h"
+
+namespace kinema::engine {
+
+/// How far one output element of an operation sees into its first input, along t, h, w.
+struct Window {
+  std::array<int64_t, 3> size{1, 1, 1};    ///< elements from first to last, dilation counted
+  std::array<int64_t, 3> stride{1, 1, 1};  ///< elements between neighbours' windows
+};
+
+/// What an operation cost and saw; counted for `summary`.
+struct Work {
+  int64_t macs = 0;  ///< multiply-accumulates of convolutions and matrix products
+  Window window;
+};
+
+/// Told of every operation that runs on this thread while it is installed.
+class Observer {
+ public:
+  Observer();
+  virtual ~Observer();
+  Observer(const Observer&) = delete;
+  Observer& operator=(const Observer&) = delete;
+  virtual void saw(const char* op, const Tensor& y, const std::vector<Tensor>& inputs,
+                   const Work& work) = 0;
+  static Observer* current();
+};
+
+/// The module that is running on this thread, as a dotted path; "" outside of any.
+const std::string& current_path();
+
+/// Names the running module while it lives.
+class PathScope {
+ public:
+  explicit PathScope(const std::string& path);
+  ~PathScope();
+  PathScope(const PathScope&) = delete;
+  PathScope& operator=(const PathScope&) = delete;
+
+ private:
+  std::string before_;
+};
+
+}  // namespace kinema::engine

@@ -1,0 +1,49 @@
+#include "kernels/conv3d/conv3d.h"
+
+namespace kinema::kernels {
+
+Shape conv3d_output(const Conv3dOptions& o, const Shape& x, const Shape& w) {
+  check(x.rank == 5, "conv3d: x must be [N,T,H,W,C], got ", x);
+  check(w.rank == 5, "conv3d: w must be [K,kt,kh,kw,C/groups], got ", w);
+  check(o.groups >= 1 && x[4] % o.groups == 0 && w[0] % o.groups == 0,
+        "conv3d: groups must divide both channel counts, got ", o.groups, " groups for x ", x,
+        " and w ", w);
+  check(w[4] == x[4] / o.groups, "conv3d: w must take ", x[4] / o.groups,
+        " channels a group, got w ", w, " for x ", x);
+  Shape y{x[0], 0, 0, 0, w[0]};
+  constexpr const char* axis_name[] = {"T", "H", "W"};
+  for (int a = 0; a < 3; ++a) {
+    const size_t i = size_t(a);
+    check(o.stride[i] >= 1 && o.dilation[i] >= 1,
+          "conv3d: stride and dilation must be at least 1, got ", o.stride[i], " and ",
+          o.dilation[i], " along ", axis_name[a]);
+    check(o.pad_front[i] >= 0 && o.pad_back[i] >= 0, "conv3d: padding must not be negative, got ",
+          o.pad_front[i], " and ", o.pad_back[i], " along ", axis_name[a]);
+    check(w[1 + a] >= 1, "conv3d: the filter needs at least 1 tap along ", axis_name[a], ", got w ",
+          w);
+    const int64_t padded = x[1 + a] + o.pad_front[i] + o.pad_back[i];
+    const int64_t reach = (w[1 + a] - 1) * o.dilation[i] + 1;
+    check(padded >= reach || x[1 + a] == 0, "conv3d: the filter spans ", reach, " along ",
+          axis_name[a], ", but x ", x, " has only ", padded, " with padding");
+    y[1 + a] = x[1 + a] == 0 || padded < reach ? 0 : (padded - reach) / o.stride[i] + 1;
+  }
+  return y;
+}
+
+void check_conv3d(const Conv3dOptions& o, const View& x, const View& w, const View& y,
+                  const Conv3dEpilogue& e) {
+  const Shape expected = conv3d_output(o, x.shape, w.shape);
+  check(y.shape == expected, "conv3d: y must be ", expected, ", got ", y.shape);
+  check(x.dtype == w.dtype && x.dtype == y.dtype, "conv3d: x, w and y must have one type, got ",
+        x.dtype, ", ", w.dtype, " and ", y.dtype);
+  const Shape channels{y.shape[4]};
+  for (const View* v : {&e.bias, &e.scale, &e.shift})
+    check(!*v || (v->shape == channels && v->dtype == y.dtype),
+          "conv3d: bias, scale and shift must be ", y.dtype, " ", channels, ", got ", v->dtype, " ",
+          v->shape);
+  check(!e.residual || (e.residual.shape == y.shape && e.residual.dtype == y.dtype),
+        "conv3d: the residual must be ", y.dtype, " ", y.shape, ", got ", e.residual.dtype, " ",
+        e.residual.shape);
+}
+
+}  // namespace kinema::kernels

@@ -1,0 +1,50 @@
+#pragma once
+#include "kernels/base/backend.h"
+#include "kernels/base/view.h"
+#include "kernels/conv3d/conv3d_options.h"
+
+namespace kinema::kernels {
+
+/// What forward does to each sum before it is stored; a View that is not given is left out.
+///   y = relu(scale[k] * (sum + bias[k]) + shift[k] + residual)
+struct Conv3dEpilogue {
+  View bias, scale, shift;  ///< [K], f32 (f64 beside f64)
+  View residual;            ///< shape and type of y; not y itself
+  bool relu = false;
+};
+
+/// 3D convolution (cross-correlation), channels last:
+///   y[n,t,h,w,k] = epilogue( sum over a,b,c,i of
+///                  x[n, t*st - pt + a*dt, h*sh - ph + b*dh, w*sw - pw + c*dw, g*C/G + i] *
+///                  w[k,a,b,c,i] ),   g = k / (K/G); x is 0 outside
+///   x [N,T,H,W,C]   activations; any strides of N and T
+///   w [K,kt,kh,kw,C/G]
+///   y [N,To,Ho,Wo,K], To = (T + pt + pt' - (kt-1)*dt - 1) / st + 1, likewise Ho and Wo
+/// Gradients, dy being that of the bare sum:
+///   dx = transposed convolution of dy by w; dw = correlation of x with dy; db = dy over n,t,h,w
+/// `accumulate` adds to what dx, dw, db hold; else they are overwritten, tails included.
+/// Source: Tran et al., C3D, arXiv:1412.0767, section 3; Ji et al., TPAMI 2013, eq. 3.
+/// Errors: ranks, channel counts, types or output sizes that do not fit; groups that do not divide
+/// C and K. Axes of size 0 are no error: the sum over nothing is 0.
+struct Conv3d {
+  void (*forward)(Stream, const Conv3dOptions&, View x, View w, View y, const Conv3dEpilogue&);
+  void (*grad_input)(Stream, const Conv3dOptions&, View dy, View w, View dx, bool accumulate);
+  void (*grad_weight)(Stream, const Conv3dOptions&, View x, View dy, View dw, bool accumulate);
+  void (*grad_bias)(Stream, View dy, View db, bool accumulate);
+};
+extern const Conv3d conv3d_reference, conv3d_cpu;
+inline constexpr Conv3d conv3d_meta = {ignored, ignored, ignored, ignored};
+
+inline const Conv3d& conv3d(Backend b) {
+  return select<Conv3d>("conv3d", b,
+                        {.reference = &conv3d_reference, .cpu = &conv3d_cpu, .meta = &conv3d_meta});
+}
+
+/// Shape of y; throws Error where x and w do not fit together.
+Shape conv3d_output(const Conv3dOptions&, const Shape& x, const Shape& w);
+
+/// Throws Error unless y, x, w and the epilogue fit together in shape and type.
+void check_conv3d(const Conv3dOptions&, const View& x, const View& w, const View& y,
+                  const Conv3dEpilogue& = {});
+
+}  // namespace kinema::kernels

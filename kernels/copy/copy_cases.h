@@ -1,0 +1,26 @@
+#pragma once
+#include <vector>
+#include "kernels/base/view.h"
+
+namespace kinema::kernels {
+
+struct CopyCase {
+  const char* tag;  ///< ci: run by the tests; full: by benchmarks
+  Shape x;
+};
+
+/// Edges first, then activations of real networks.
+inline const std::vector<CopyCase> copy_cases = {
+    {"ci", {0, 3}},
+    {"ci", {1}},
+    {"ci", {7}},
+    {"ci", {3, 5}},
+    {"ci", {2, 3, 4, 5, 3}},
+    {"ci", {2, 3, 0, 5, 6}},
+    {"ci", {1, 1, 1, 1, 1}},
+    {"ci", {2, 2, 3, 5, 45}},
+    {"ci", {2, 4, 7, 7, 64}},
+    {"full", {8, 16, 56, 56, 64}},
+};
+
+}  // namespace kinema::kernels
