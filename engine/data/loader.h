@@ -1,0 +1,70 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <vector>
+#include "engine/data/dataset.h"
+#include "engine/data/transform.h"
+#include "engine/tensor.h"
+
+namespace kinema::engine::video {
+
+/// Rows of `clips` that lie together, `views` at a time, are views of one sample.
+struct Batch {
+  Tensor clips;                ///< f32 [N,T,H,W,3]
+  Tensor labels;               ///< i64 [N]
+  std::vector<int64_t> index;  ///< [N]: which sample of the data set
+  int64_t views = 1;           ///< 1 in training; recipe.clips * recipe.crops in testing
+};
+
+struct LoaderOptions {
+  int64_t batch = 16;      ///< samples, of `views` rows each
+  bool training = false;   ///< random clips, crops and flips; else the evenly spaced views
+  bool shuffle = false;    ///< a new order each epoch
+  bool drop_last = false;  ///< leave out a last batch that is not full
+  uint64_t seed = 1;
+  int threads = 2;                              ///< that decode
+  int64_t memory_cap_bytes = int64_t(1) << 30;  ///< of batches that are made or wait
+  int64_t cache_bytes = int64_t(512) << 20;     ///< of decoded, resized videos kept; 0: none
+};
+
+/// Decodes ahead on threads of its own. Order and content depend on the seed, the epoch and the
+/// sample alone: not on threads, memory cap or cache.
+/// A video is cached whole, as resized u8 frames, where it fits into what is left of cache_bytes.
+class Loader {
+ public:
+  /// Errors: an empty data set; a memory cap below one batch.
+  Loader(Dataset dataset, Recipe recipe, LoaderOptions options);
+  /// Joins the threads, also in the middle of an epoch.
+  ~Loader();
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  const Dataset& dataset() const;
+  const Recipe& recipe() const;
+  const LoaderOptions& options() const;
+
+  /// Batches of an epoch.
+  int64_t batches() const;
+
+  /// Begins epoch `epoch`; what was left of another is dropped.
+  void start_epoch(int64_t epoch);
+
+  /// The next batch; false at the epoch's end. Throws the Error of the first sample of the batch
+  /// that could not be read (it names the file), and ends the epoch.
+  bool next(Batch& batch);
+
+  /// Seconds that next() has waited, over all epochs.
+  double wait_seconds() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Bytes of one batch of `samples` samples.
+int64_t batch_bytes(const Recipe& recipe, int64_t samples, bool training);
+
+/// The views of one video file as the loader makes them in testing: f32 [views,T,H,W,3].
+Tensor load_views(const std::string& path, const Recipe& recipe);
+
+}  // namespace kinema::engine::video

@@ -1,0 +1,48 @@
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+#include "engine/tensor.h"
+
+namespace kinema::engine::video {
+
+/// What generate_motion makes. Lengths in pixels scale with size / 64.
+struct MotionOptions {
+  uint64_t seed = 1;
+  int64_t size = 64;    ///< height and width, pixels; even, at least 16
+  int64_t frames = 20;  ///< of a clip; at least 2
+  int64_t clips = 100;  ///< of each class
+  double fps = 25;
+  bool operator==(const MotionOptions&) const = default;
+};
+
+/// The 12 classes by name: approach, down, down_left, down_right, left, recede, right,
+/// rotate_clockwise, rotate_counterclockwise, up, up_left, up_right.
+const std::vector<std::string>& motion_classes();
+
+/// Clip `clip` of class `label` as u8 [1,frames,size,size,3]: a textured shape that moves over a
+/// still textured background, by one of
+///   translation  1 to 2.5 px a frame, leaving on one side and entering on the opposite one
+///   rotation     4 to 10 degrees a frame about the middle of the shape
+///   zoom         3 to 6 % a frame (less where a clip is long: at most 3.2-fold in all)
+/// **No single frame tells the class**: a frame drawn at random from a clip drawn at random has the
+/// same distribution in all classes. Texture and outline are drawn before and without the class.
+/// The place is uniform on the torus and the angle uniform, at each frame, hence also after any
+/// shift or turn. The logarithm of the scale is m + z (u - 1/2) with m uniform, z the whole zoom of
+/// a clip, u uniform over the frames' times in [0, 1]: over the frames of a zooming clip u runs
+/// through these times (either way), and in each other class one u is drawn for the clip.
+/// Depends on (seed, label, clip) and size and frames alone.
+Tensor render_motion(const MotionOptions& options, int64_t label, int64_t clip);
+
+/// Called with clips done and clips in all, from one thread at a time.
+using Progress = std::function<void(int64_t done, int64_t all)>;
+
+/// Writes FOLDER/CLASS/00000.mp4 ... and FOLDER/motion.json, on `threads` threads (0: all cores).
+/// Every frame is coded by itself at one quantiser, so that its artefacts cannot tell the motion
+/// either. An interrupted run is finished by the same call: files that exist are kept.
+/// Errors: a folder that is not empty and holds no motion.json with the same options; options that
+/// make no sense.
+void generate_motion(const std::string& folder, const MotionOptions& options, int threads = 0,
+                     const Progress& progress = {});
+
+}  // namespace kinema::engine::video

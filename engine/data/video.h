@@ -1,0 +1,64 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+#include "engine/tensor.h"
+
+// Everything in engine/data/ is in namespace video: `engine::data` is the function that gives a
+// tensor's pointer, and C++ takes no namespace of the same name beside it.
+namespace kinema::engine::video {
+
+/// Height and width of a frame in pixels; 0 x 0 stands for "as stored".
+struct FrameSize {
+  int64_t height = 0, width = 0;
+  bool operator==(const FrameSize&) const = default;
+};
+
+/// What the file's header says. `size` is as shown, after the rotation that the file asks for.
+struct VideoInfo {
+  FrameSize size;
+  double fps = 0;               ///< frames a second on average; 0: not said
+  double duration_seconds = 0;  ///< 0: not said
+  int64_t frames = -1;          ///< an estimate, see VideoReader::frames(); -1: not said
+  int rotation = 0;             ///< clockwise degrees from stored to shown: 0, 90, 180 or 270
+  std::string codec;            ///< FFmpeg's name, as in h264
+};
+
+/// Reads RGB frames of the best video stream of one file. Frame i is the i-th in order of
+/// presentation: the reader lists the timestamps of the file's packets once, seeks to the last key
+/// frame before, decodes forward and takes the frame with exactly this timestamp. Where packets
+/// carry no usable timestamps it decodes the whole file once to list its frames, and then always
+/// decodes from the start: slower, still exact.
+/// Colours: BT.601 or BT.709 (BT.2020) and limited or full range as the stream says, BT.601 limited
+/// where it is silent, as the ffmpeg program does. Not safe for use by two threads at a time.
+class VideoReader {
+ public:
+  /// Errors: no such file; no video; no video stream; no decoder. `threads` is the decoder's.
+  explicit VideoReader(const std::string& path, int threads = 1);
+  ~VideoReader();
+  VideoReader(VideoReader&&) noexcept;
+  VideoReader& operator=(VideoReader&&) noexcept;
+
+  const VideoInfo& info() const;
+
+  /// The exact number of frames; reads through the file once.
+  int64_t frames();
+
+  /// One decoded frame: u8 [1,1,H,W,3], valid until the call returns.
+  using Take = std::function<void(int64_t frame, const View& rgb)>;
+
+  /// Calls `take` for each of `frames`, which must ascend, scaled to `size` in the same pass as the
+  /// conversion to RGB (bilinear, widened where it shrinks, so that nothing aliases). Going on from
+  /// the last frame read costs no seek. Errors: a frame outside [0, frames()); broken data.
+  void read(const std::vector<int64_t>& frames, FrameSize size, const Take& take);
+
+  /// u8 [1,T,H,W,3]: these frames in any order, repeats too, decoded in ascending order.
+  Tensor read(const std::vector<int64_t>& frames, FrameSize size = {});
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace kinema::engine::video
