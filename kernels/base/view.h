@@ -111,10 +111,14 @@ inline int64_t span(const View& v) {
   return last;
 }
 
-/// True if axes [first, last] are one uniform run: stride(a) = shape[a+1] * stride(a+1).
+/// True if axes [first, last] are one uniform run at the pitch stride(last). Axes of size 1 may
+/// have any stride, so each axis is held against the elements behind it, not against its neighbour.
 inline bool uniform(const View& v, int first, int last) {
-  for (int a = first; a < last; ++a)
-    if (v.shape[a] > 1 && v.stride(a) != v.shape[a + 1] * v.stride(a + 1)) return false;
+  int64_t expected = v.shape[last] * v.stride(last);
+  for (int a = last - 1; a >= first; --a) {
+    if (v.shape[a] > 1 && v.stride(a) != expected) return false;
+    expected *= v.shape[a];
+  }
   return true;
 }
 

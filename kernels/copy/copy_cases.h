@@ -18,6 +18,7 @@ inline const std::vector<CopyCase> copy_cases = {
     {"ci", {2, 3, 4, 5, 3}},
     {"ci", {2, 3, 0, 5, 6}},
     {"ci", {1, 1, 1, 1, 1}},
+    {"ci", {1, 3, 1, 2, 1}},  // rows of pixels with gaps, one row a frame
     {"ci", {2, 2, 3, 5, 45}},
     {"ci", {2, 4, 7, 7, 64}},
     {"full", {8, 16, 56, 56, 64}},
