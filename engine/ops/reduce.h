@@ -1,0 +1,20 @@
+#pragma once
+#include <vector>
+#include "engine/tensor.h"
+
+namespace kinema::engine {
+
+/// The sum, or the mean, of x over `axes` (negative: from the last), which stay with size 1.
+/// Differentiable. The mean over nothing is NaN, as 0 / 0 is.
+/// Errors: an axis that x has not, or named twice.
+Tensor sum(const Tensor& x, const std::vector<int>& axes);
+Tensor mean(const Tensor& x, const std::vector<int>& axes);
+
+/// x [N,T,H,W,C] -> [N,C]: the mean over all frames and pixels. Differentiable.
+/// Source: Lin et al., Network In Network, arXiv:1312.4400, section 3.2.
+Tensor global_average_pool(const Tensor& x);
+
+/// The sum of x[i]^2 over all elements, in double. Not on the tape; 0 on the meta device.
+double squared_norm(const Tensor& x);
+
+}  // namespace kinema::engine
