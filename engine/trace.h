@@ -15,7 +15,7 @@ struct Window {
 /// What an operation cost and saw; counted for `summary`.
 struct Work {
   int64_t macs = 0;  ///< multiply-accumulates of convolutions and matrix products
-  Window window;
+  Window window = {};
 };
 
 /// Told of every operation that runs on this thread while it is installed.

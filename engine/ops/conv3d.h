@@ -9,11 +9,11 @@ using kernels::Conv3dOptions;
 /// What conv3d does to each sum before it is stored: relu(scale * (sum + bias) + shift + residual).
 /// A Tensor that is not given is left out.
 struct Conv3dExtras {
-  Tensor bias;          ///< [K]
-  Tensor scale, shift;  ///< [K]; constants: a folded batch norm
-  Tensor residual;      ///< as y
+  Tensor bias = {};               ///< [K]
+  Tensor scale = {}, shift = {};  ///< [K]; constants: a folded batch norm
+  Tensor residual = {};           ///< as y
   bool relu = false;
-  Tensor out;  ///< write here (a slice of channels, say) instead of into fresh memory
+  Tensor out = {};  ///< write here (a slice of channels, say) instead of into fresh memory
 };
 
 /// Differentiable 3D convolution, kernels/conv3d: x [N,T,H,W,C], w [K,kt,kh,kw,C/groups] ->

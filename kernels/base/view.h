@@ -48,7 +48,7 @@ using Strides = std::array<int64_t, max_rank>;
 struct View {
   void* data = nullptr;
   Dtype dtype = Dtype::f32;
-  Shape shape;
+  Shape shape = {};
   Strides strides{};
   int64_t tail = 0;
 

@@ -46,4 +46,10 @@ void check_conv3d(const Conv3dOptions& o, const View& x, const View& w, const Vi
         e.residual.shape);
 }
 
+void check_conv3d_bias(const View& dy, const View& db) {
+  check(dy.shape.rank == 5, "conv3d: dy must be [N,To,Ho,Wo,K], got ", dy.shape);
+  check(db.shape == Shape{dy.shape[4]} && db.dtype == dy.dtype, "conv3d: db must be ", dy.dtype,
+        " ", Shape{dy.shape[4]}, ", got ", db.dtype, " ", db.shape);
+}
+
 }  // namespace kinema::kernels

@@ -8,8 +8,8 @@ namespace kinema::kernels {
 /// What forward does to each sum before it is stored; a View that is not given is left out.
 ///   y = relu(scale[k] * (sum + bias[k]) + shift[k] + residual)
 struct Conv3dEpilogue {
-  View bias, scale, shift;  ///< [K], f32 (f64 beside f64)
-  View residual;            ///< shape and type of y; not y itself
+  View bias = {}, scale = {}, shift = {};  ///< [K], f32 (f64 beside f64)
+  View residual = {};                      ///< shape and type of y; not y itself
   bool relu = false;
 };
 
@@ -46,5 +46,8 @@ Shape conv3d_output(const Conv3dOptions&, const Shape& x, const Shape& w);
 /// Throws Error unless y, x, w and the epilogue fit together in shape and type.
 void check_conv3d(const Conv3dOptions&, const View& x, const View& w, const View& y,
                   const Conv3dEpilogue& = {});
+
+/// Throws Error unless db [K] takes the sums of dy [N,To,Ho,Wo,K].
+void check_conv3d_bias(const View& dy, const View& db);
 
 }  // namespace kinema::kernels
