@@ -1,0 +1,72 @@
+#include "engine/train/metrics.h"
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace kinema::engine::train {
+
+std::vector<std::vector<double>> rows_of(const Tensor& scores) {
+  check(scores.rank() == 2, "metrics: expected scores [N,classes], got ", scores.shape());
+  std::vector<std::vector<double>> rows(size_t(scores.shape(0)));
+  kernels::dispatch_float("metrics", scores.dtype(), [&]<class T>(T) {
+    const std::vector<T> all = to_vector<T>(scores);
+    const int64_t width = scores.shape(1);
+    for (size_t n = 0; n < rows.size(); ++n)
+      rows[n].assign(all.begin() + int64_t(n) * width, all.begin() + (int64_t(n) + 1) * width);
+  });
+  return rows;
+}
+
+std::vector<double> softmax(const std::vector<double>& scores) {
+  if (scores.empty()) return {};
+  const double top = *std::max_element(scores.begin(), scores.end());
+  std::vector<double> p;
+  for (double s : scores) p.push_back(std::exp(s - top));
+  const double sum = std::accumulate(p.begin(), p.end(), 0.0);
+  for (double& v : p) v /= sum;
+  return p;
+}
+
+std::vector<int64_t> highest(const std::vector<double>& scores, int64_t count) {
+  std::vector<int64_t> order(scores.size());
+  std::iota(order.begin(), order.end(), 0);
+  auto key = [&](int64_t i) {
+    const double s = scores[size_t(i)];
+    return std::isnan(s) ? -INFINITY : s;
+  };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return key(a) > key(b); });
+  order.resize(std::min(order.size(), size_t(count)));
+  return order;
+}
+
+Metrics::Metrics(int64_t classes)
+    : confusion_(size_t(classes), std::vector<int64_t>(size_t(classes))) {}
+
+void Metrics::add(const std::vector<double>& scores, int64_t label) {
+  check(scores.size() == confusion_.size(), "metrics: expected ", confusion_.size(),
+        " scores, got ", scores.size());
+  check(label >= 0 && label < int64_t(scores.size()), "metrics: expected a label below ",
+        scores.size(), ", got ", label);
+  ++count_;
+  const std::vector<int64_t> top = highest(scores, 5);
+  ++confusion_[size_t(label)][size_t(top[0])];
+  if (std::any_of(scores.begin(), scores.end(), [](double s) { return std::isnan(s); })) return;
+  first_ += top[0] == label;
+  fifth_ += std::find(top.begin(), top.end(), label) != top.end();
+}
+
+void Metrics::add(const Tensor& scores, const Tensor& labels) {
+  const std::vector<int64_t> label = to_vector<int64_t>(labels);
+  const std::vector<std::vector<double>> rows = rows_of(scores);
+  check(rows.size() == label.size(), "metrics: ", rows.size(), " rows of scores came with ",
+        label.size(), " labels");
+  for (size_t n = 0; n < rows.size(); ++n) add(rows[n], label[n]);
+}
+
+void Metrics::add_loss(double mean, int64_t samples) {
+  loss_sum_ += mean * double(samples);
+  loss_samples_ += samples;
+}
+
+}  // namespace kinema::engine::train

@@ -1,0 +1,60 @@
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+#include "engine/data/transform.h"
+#include "models/base/model.h"
+#include "tools/base/options.h"
+
+namespace kinema::tools {
+
+using engine::Shape, engine::Tensor;
+
+/// The model of this name; a UsageError where there is none.
+const models::Model& model_or_usage(const std::string& name);
+/// All names, separated by commas.
+std::string model_names();
+
+/// "64" or "72x96" as height and width in pixels.
+engine::video::FrameSize parse_size(const std::string& text);
+
+/// Options that several subcommands share: what a network is built for.
+struct ModelSettings {
+  int64_t frames = 20, hidden = 64;
+  std::string size = "64";
+  std::vector<int64_t> widths{12, 24};
+  bool batch_norm = true;
+  double dropout = 0;
+
+  void declare(Options& options);
+  /// The model's own defaults where the user said nothing.
+  models::ModelOptions options_for(const models::Model& model, int64_t classes,
+                                   const Options& given) const;
+};
+
+/// A network with what it takes to feed it and to read its answers.
+struct Network {
+  const models::Model* model = nullptr;
+  models::ModelOptions options;
+  engine::video::Recipe recipe;
+  std::vector<std::string> classes;
+  std::unique_ptr<models::Classifier> net;
+};
+
+/// What a checkpoint says about its network.
+nlohmann::json describe(const Network& network);
+
+/// Where --run and --weights point to: the network with its weights, ready for inference.
+/// Errors: both or none given; no such file; a checkpoint that cannot be read; weights that do not
+/// fit.
+Network load_network(const std::string& run, const std::string& weights);
+
+/// "apply_eye_makeup, baseball_pitch, ...": at most six names.
+std::string listed(const std::vector<std::string>& names);
+
+/// Reads `threads` (0: all cores) as the number of compute threads.
+void set_threads(int64_t threads);
+
+}  // namespace kinema::tools

@@ -1,0 +1,208 @@
+#include "tools/base/options.h"
+#include <toml++/toml.h>
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <iostream>
+#include <sstream>
+#include "engine/io/text.h"
+
+namespace kinema::tools {
+
+using engine::io::suggestion;
+
+namespace {
+
+int64_t whole_number(const std::string& name, const std::string& text, int64_t least) {
+  int64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  usage(error == std::errc() && stop == end, name, " takes a whole number, got '", text, "'");
+  usage(value >= least, name, " must be at least ", least, ", got ", value);
+  return value;
+}
+
+double number(const std::string& name, const std::string& text, double least) {
+  double value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  usage(error == std::errc() && stop == end && std::isfinite(value), name, " takes a number, got '",
+        text, "'");
+  usage(value >= least, name, " must be at least ", least, ", got ", value);
+  return value;
+}
+
+std::vector<int64_t> whole_numbers(const std::string& name, const std::string& text) {
+  std::vector<int64_t> values;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, ',');) {
+    int64_t value = 0;
+    const auto [stop, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    usage(error == std::errc() && stop == part.data() + part.size() && value > 0, name,
+          " takes whole numbers separated by commas, as in 12,24, got '", text, "'");
+    values.push_back(value);
+  }
+  usage(!values.empty(), name, " takes at least one number");
+  return values;
+}
+
+/// A TOML value as the command line would say it.
+std::string text_of(const toml::node& node) {
+  std::ostringstream text;
+  if (const auto* s = node.as_string()) return s->get();
+  if (const auto* a = node.as_array()) {
+    for (const toml::node& item : *a) text << (text.tellp() > 0 ? "," : "") << text_of(item);
+    return text.str();
+  }
+  if (const auto* i = node.as_integer()) text << i->get();
+  if (const auto* d = node.as_floating_point()) text << d->get();
+  if (const auto* b = node.as_boolean()) text << (b->get() ? "true" : "false");
+  return text.str();
+}
+
+}  // namespace
+
+std::string Options::Entry::key() const { return name.starts_with("--") ? name.substr(2) : name; }
+
+Options::Options(CLI::App& app) : app_(app) { app_.allow_extras(); }
+
+void Options::enter(const std::string& name, const std::string& type, const std::string& help,
+                    std::function<void(const std::string&)> set,
+                    std::function<nlohmann::json()> get) {
+  auto text = std::make_shared<std::string>();
+  const nlohmann::json before = get();
+  std::string shown = before.is_string() ? before.get<std::string>() : before.dump();
+  if (before.is_array()) shown = shown.substr(1, shown.size() - 2);
+  const bool says_default = !shown.empty() && shown != "0";
+  CLI::Option* option =
+      app_.add_option(name, *text, help + (says_default ? " (default " + shown + ")" : ""))
+          ->type_name(type)
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  entries_.push_back({name, option, std::move(set), std::move(get), text, nullptr});
+}
+
+void Options::add(const std::string& name, std::string& value, const std::string& help) {
+  enter(
+      name, "TEXT", help, [&value](const std::string& text) { value = text; },
+      [&value] { return value; });
+}
+
+void Options::add(const std::string& name, int64_t& value, const std::string& help, int64_t least) {
+  enter(
+      name, "N", help,
+      [&value, name, least](const std::string& text) { value = whole_number(name, text, least); },
+      [&value] { return value; });
+}
+
+void Options::add(const std::string& name, double& value, const std::string& help, double least) {
+  enter(
+      name, "X", help,
+      [&value, name, least](const std::string& text) { value = number(name, text, least); },
+      [&value] { return value; });
+}
+
+void Options::add(const std::string& name, std::vector<int64_t>& value, const std::string& help) {
+  enter(
+      name, "N,N,...", help,
+      [&value, name](const std::string& text) { value = whole_numbers(name, text); },
+      [&value] { return value; });
+}
+
+void Options::add_choice(const std::string& name, std::string& value,
+                         const std::vector<std::string>& choices, const std::string& help) {
+  std::string all;
+  for (const std::string& c : choices) all += (all.empty() ? "" : "|") + c;
+  enter(
+      name, all, help,
+      [&value, name, choices](const std::string& text) {
+        usage(std::count(choices.begin(), choices.end(), text), name, ": unknown value '", text,
+              "'", suggestion(text, choices));
+        value = text;
+      },
+      [&value] { return value; });
+}
+
+void Options::add_flag(const std::string& name, bool& value, const std::string& help) {
+  auto flag = std::make_shared<bool>();
+  CLI::Option* option = app_.add_flag(name + ",!--no-" + name.substr(2), *flag, help);
+  auto set = [&value, name](const std::string& text) {
+    usage(text == "true" || text == "false", name, " takes true or false, got '", text, "'");
+    value = text == "true";
+  };
+  entries_.push_back({name, option, set, [&value] { return value; }, nullptr, flag});
+}
+
+void Options::add_config() {
+  add("--config", config_, "TOML file with any of these options; the command line wins");
+}
+
+std::vector<std::string> Options::names() const {
+  std::vector<std::string> all;
+  for (const Entry& e : entries_)
+    if (e.name.starts_with("--")) all.push_back(e.name);
+  return all;
+}
+
+bool Options::parse(std::vector<std::string> arguments) {
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+  try {
+    app_.parse(arguments);
+  } catch (const CLI::CallForHelp&) {
+    std::cout << app_.help();
+    return true;
+  } catch (const CLI::ArgumentMismatch& e) {
+    const std::string text = e.what();
+    throw UsageError(text.substr(0, text.find(':')) + " needs a value");
+  } catch (const CLI::ParseError& e) {
+    throw UsageError(e.what());
+  }
+  for (const std::string& extra : app_.remaining()) {
+    const std::string name = extra.substr(0, extra.find('='));
+    usage(!extra.starts_with("-"), "unknown option '", name, "'", suggestion(name, names()));
+    throw UsageError("unexpected argument '" + extra + "'");
+  }
+  for (Entry& e : entries_)
+    if (e.option->count()) e.set(e.flag ? (*e.flag ? "true" : "false") : *e.text);
+  if (!config_.empty()) read_config(config_);
+  return false;
+}
+
+void Options::read_config(const std::filesystem::path& path) {
+  usage(std::filesystem::is_regular_file(path), "config: no such file: ", path);
+  toml::table table;
+  try {
+    table = toml::parse_file(path.string());
+  } catch (const toml::parse_error& e) {
+    usage(false, "config: ", path, " line ", e.source().begin.line, ": ", e.description());
+  }
+  std::vector<std::string> keys;
+  for (const Entry& e : entries_)
+    if (e.name != "--config") keys.push_back(e.key());
+  for (const auto& [key, node] : table) {
+    std::string name(key.str());
+    std::replace(name.begin(), name.end(), '_', '-');
+    const auto entry = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) {
+      return e.key() == name && e.name != "--config";
+    });
+    usage(entry != entries_.end(), "config: ", path, ": unknown key '", std::string(key.str()), "'",
+          suggestion(name, keys));
+    usage(!node.is_table(), "config: ", path, ": '", name, "' takes a value, not a table");
+    if (entry->option->count()) continue;
+    entry->set(text_of(node));
+    entry->from_file = true;
+  }
+}
+
+bool Options::given(const std::string& name) const {
+  for (const Entry& e : entries_)
+    if (e.name == name) return e.option->count() || e.from_file;
+  return false;
+}
+
+nlohmann::json Options::values() const {
+  nlohmann::json all = nlohmann::json::object();
+  for (const Entry& e : entries_) all[e.key()] = e.get();
+  return all;
+}
+
+}  // namespace kinema::tools

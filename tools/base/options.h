@@ -1,0 +1,79 @@
+#pragma once
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+#include "kernels/base/error.h"
+
+namespace kinema::tools {
+
+/// A mistake in how the program was called: exit code 2, where other Errors give 1.
+struct UsageError : kernels::Error {
+  using kernels::Error::Error;
+};
+
+/// Throws UsageError with the joined `parts` when `ok` is false.
+template <class... Parts>
+void usage(bool ok, const Parts&... parts) {
+  if (ok) return;
+  try {
+    kernels::fail(parts...);
+  } catch (const kernels::Error& e) {
+    throw UsageError(e.what());
+  }
+}
+
+/// The options of one subcommand: each is a variable that the command line or, where that is
+/// silent, the TOML file of --config sets. Every mistake is a UsageError of one sentence.
+class Options {
+ public:
+  explicit Options(CLI::App& app);
+
+  /// `--name VALUE`, or a positional argument where the name has no dashes. The value is kept if
+  /// the option is not given.
+  void add(const std::string& name, std::string& value, const std::string& help);
+  void add(const std::string& name, int64_t& value, const std::string& help, int64_t least = 0);
+  void add(const std::string& name, double& value, const std::string& help, double least = 0);
+  /// Whole numbers above 0, separated by commas.
+  void add(const std::string& name, std::vector<int64_t>& value, const std::string& help);
+  /// `--name`, and `--no-name` for the opposite.
+  void add_flag(const std::string& name, bool& value, const std::string& help);
+  /// One of `choices`.
+  void add_choice(const std::string& name, std::string& value,
+                  const std::vector<std::string>& choices, const std::string& help);
+  /// `--config FILE`: the same options, without their dashes, as top-level keys of a TOML file.
+  void add_config();
+
+  /// Reads the arguments behind the subcommand's name. True if help was asked for and printed.
+  bool parse(std::vector<std::string> arguments);
+
+  /// True if the command line or the file set `name` ("--epochs").
+  bool given(const std::string& name) const;
+  /// Every option's value by its key ("epochs").
+  nlohmann::json values() const;
+
+ private:
+  struct Entry {
+    std::string name;  ///< as declared
+    CLI::Option* option;
+    std::function<void(const std::string&)> set;
+    std::function<nlohmann::json()> get;
+    std::shared_ptr<std::string> text;  ///< what the command line said
+    std::shared_ptr<bool> flag;
+    bool from_file = false;
+    std::string key() const;
+  };
+  void enter(const std::string& name, const std::string& type, const std::string& help,
+             std::function<void(const std::string&)> set, std::function<nlohmann::json()> get);
+  void read_config(const std::filesystem::path& path);
+  std::vector<std::string> names() const;
+
+  CLI::App& app_;
+  std::vector<Entry> entries_;
+  std::string config_;
+};
+
+}  // namespace kinema::tools

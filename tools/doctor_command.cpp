@@ -1,0 +1,136 @@
+#include <dnnl.h>
+#include <fmt/format.h>
+#include <omp.h>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <thread>
+#include "engine/ops/conv3d.h"
+#include "engine/policy.h"
+#include "engine/random.h"
+#include "engine/train/progress.h"
+#include "tools/base/command.h"
+#include "tools/base/versions.h"
+
+extern "C" {
+#include <libavcodec/avcodec.h>
+}
+
+namespace kinema::tools {
+
+namespace {
+
+using nlohmann::json;
+
+std::string processor() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown";
+}
+
+/// The widest vector instructions that this program was compiled for.
+const char* built_for() {
+#if defined(__AVX512F__)
+  return "AVX-512";
+#elif defined(__AVX2__)
+  return "AVX2";
+#elif defined(__AVX__)
+  return "AVX";
+#else
+  return "the compiler's default";
+#endif
+}
+
+std::string dnnl_instructions() {
+  switch (dnnl_get_effective_cpu_isa()) {
+    case dnnl_cpu_isa_sse41:
+      return "SSE4.1";
+    case dnnl_cpu_isa_avx:
+      return "AVX";
+    case dnnl_cpu_isa_avx2:
+      return "AVX2";
+    case dnnl_cpu_isa_avx512_core:
+      return "AVX-512";
+    case dnnl_cpu_isa_avx512_core_vnni:
+      return "AVX-512 VNNI";
+    case dnnl_cpu_isa_avx512_core_bf16:
+      return "AVX-512 BF16";
+    default:
+      return fmt::format("{:#x}", unsigned(dnnl_get_effective_cpu_isa()));
+  }
+}
+
+/// "works", or why not: a small convolution on the backend, held against the reference.
+std::string probe(engine::Backend backend) {
+  using namespace engine;
+  try {
+    const Tensor x = empty({1, 3, 5, 5, 3}), w = empty({8, 3, 3, 3, 3});
+    fill_uniform(x, -1, 1, key_of(1, "x"));
+    fill_uniform(w, -1, 1, key_of(1, "w"));
+    auto run = [&](Backend b) {
+      BackendScope scope(b);
+      return to_vector<float>(conv3d(x, w));
+    };
+    const std::vector<float> got = run(backend), want = run(Backend::reference);
+    // Sums of 81 products below 1: rounding stays under 81 * 81 * 2^-24.
+    for (size_t i = 0; i < got.size(); ++i)
+      if (!(std::abs(got[i] - want[i]) < 4e-4f)) return "gives wrong results";
+    return "works";
+  } catch (const std::exception& e) {
+    return "not in this build";
+  }
+}
+
+json examine() {
+  json backends = json::object();
+  for (engine::Backend b : {engine::Backend::reference, engine::Backend::cpu, engine::Backend::cuda,
+                            engine::Backend::cudnn, engine::Backend::emulated})
+    backends[kernels::name_of(b)] = probe(b);
+  auto has = [](const void* codec) { return codec ? "found" : "missing"; };
+  return {{"cpu", processor()},
+          {"cores", std::thread::hardware_concurrency()},
+          {"threads", omp_get_max_threads()},
+          {"built_for", built_for()},
+          {"oneDNN_uses", dnnl_instructions()},
+          {"memory_held", engine::train::memory_held()},
+          {"versions", library_versions()},
+          {"codecs",
+           {{"H.264 decoder", has(avcodec_find_decoder(AV_CODEC_ID_H264))},
+            {"MPEG-4 decoder", has(avcodec_find_decoder(AV_CODEC_ID_MPEG4))},
+            {"H.264 encoder", has(avcodec_find_encoder_by_name("libx264"))}}},
+          {"backends", backends}};
+}
+
+int doctor(bool as_json) {
+  const json found = examine();
+  if (as_json) {
+    std::printf("%s\n", found.dump(2).c_str());
+  } else {
+    for (const auto& [key, value] : found.items()) {
+      if (!value.is_object()) {
+        std::printf("%-16s%s\n", key.c_str(),
+                    value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
+        continue;
+      }
+      std::printf("%s\n", key.c_str());
+      for (const auto& [name, what] : value.items())
+        std::printf("  %-14s%s\n", name.c_str(), what.get<std::string>().c_str());
+    }
+  }
+  const json& backends = found["backends"];
+  return backends["reference"] == "works" && backends["cpu"] == "works" ? 0 : 1;
+}
+
+std::function<int()> define(Options& options) {
+  auto as_json = std::make_shared<bool>(false);
+  options.add_flag("--json", *as_json, "print JSON");
+  return [as_json] { return doctor(*as_json); };
+}
+
+}  // namespace
+
+extern const Command doctor_command;
+const Command doctor_command = {"doctor", "what this machine has and which backends work", define};
+
+}  // namespace kinema::tools
