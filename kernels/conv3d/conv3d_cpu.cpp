@@ -105,7 +105,8 @@ struct Problem {
   }
   std::vector<int64_t> key(int pass) const {
     std::vector<int64_t> all{pass, n, c, k, groups, bias, relu};
-    for (const auto* a : {&in, &out, &taps, &opt.stride, &opt.dilation, &opt.pad_front, &opt.pad_back})
+    for (const auto* a :
+         {&in, &out, &taps, &opt.stride, &opt.dilation, &opt.pad_front, &opt.pad_back})
       all.insert(all.end(), a->begin(), a->end());
     return all;
   }
@@ -242,7 +243,8 @@ void finish(const View& y, const Conv3dEpilogue& e) {
   auto vector = [](const View& v) { return v ? data<const float>(v) : nullptr; };
   const float *bias = vector(e.bias), *scale = vector(e.scale), *shift = vector(e.shift);
   const int64_t channels = y.shape[4];
-  parallel_for(y.size() ? to.rows() : 0, std::max<int64_t>(1, 16384 / channels),
+  parallel_for(y.size() ? to.rows() : 0,
+               std::max<int64_t>(1, 16384 / std::max<int64_t>(channels, 1)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t r = begin; r < end; ++r) {
                    float* row = data<float>(y) + to(r);
