@@ -1,0 +1,82 @@
+#include <algorithm>
+#include <cmath>
+#include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+
+namespace kinema::kernels {
+
+namespace {
+
+/// log of the sum of e^row[k], without overflow.
+template <class T>
+double log_sum(const T* row, int64_t length) {
+  double most = double(row[0]), sum = 0;
+  for (int64_t k = 1; k < length; ++k) most = std::max(most, double(row[k]));
+  for (int64_t k = 0; k < length; ++k) sum += std::exp(double(row[k]) - most);
+  return most + std::log(sum);
+}
+
+void softmax(Stream, View x, View p) {
+  check_softmax(x, p);
+  dispatch_float("softmax", x.dtype, [&]<class T>(T) {
+    const RowOffsets from(x), to(p);
+    const int64_t length = x.shape[-1];
+    for (int64_t r = 0; x.size() && r < from.rows(); ++r) {
+      const T* row = data<const T>(x) + from(r);
+      T* out = data<T>(p) + to(r);
+      const double log_total = log_sum(row, length);
+      for (int64_t k = 0; k < length; ++k) out[k] = T(std::exp(double(row[k]) - log_total));
+      std::fill_n(out + length, p.tail, T(0));
+    }
+  });
+}
+
+/// The share of class k in the target of a row with this label.
+double target(const SoftmaxCrossEntropyOptions& o, int64_t label, int64_t k, int64_t classes) {
+  return (1 - o.smoothing) * (k == label ? 1 : 0) + o.smoothing / double(classes);
+}
+
+void forward(Stream stream, const SoftmaxCrossEntropyOptions& o, View logits, View labels,
+             View loss, View p) {
+  check_softmax_cross_entropy(o, logits, labels, loss, p);
+  const int64_t rows = logits.shape[0], classes = logits.shape[1];
+  check_labels(labels, classes);
+  dispatch_float("softmax_cross_entropy", logits.dtype, [&]<class T>(T) {
+    double sum = 0;
+    for (int64_t n = 0; n < rows; ++n) {
+      const T* row = data<const T>(logits) + n * logits.stride(0);
+      const double log_total = log_sum(row, classes);
+      for (int64_t k = 0; k < classes; ++k) {
+        const double q = target(o, data<const int64_t>(labels)[n], k, classes);
+        if (q > 0) sum += q * (log_total - double(row[k]));
+      }
+    }
+    data<T>(loss)[0] = T(sum / double(rows));
+  });
+  if (p) softmax(stream, logits, p);
+}
+
+void grad(Stream, const SoftmaxCrossEntropyOptions& o, View p, View labels, View dloss,
+          View dlogits, bool accumulate) {
+  check_softmax_cross_entropy(o, p, labels, dloss, dlogits);
+  const int64_t rows = p.shape[0], classes = p.shape[1];
+  check_labels(labels, classes);
+  dispatch_float("softmax_cross_entropy", p.dtype, [&]<class T>(T) {
+    for (int64_t n = 0; n < rows; ++n) {
+      const T* row = data<const T>(p) + n * p.stride(0);
+      T* out = data<T>(dlogits) + n * dlogits.stride(0);
+      for (int64_t k = 0; k < classes; ++k) {
+        const double q = target(o, data<const int64_t>(labels)[n], k, classes);
+        const double d = (double(row[k]) - q) / double(rows) * double(data<const T>(dloss)[0]);
+        out[k] = T((accumulate ? double(out[k]) : 0) + d);
+      }
+      std::fill_n(out + classes, dlogits.tail, T(0));
+    }
+  });
+}
+
+}  // namespace
+
+const SoftmaxCrossEntropy softmax_cross_entropy_reference = {
+    .forward = forward, .grad = grad, .softmax = softmax};
+
+}  // namespace kinema::kernels
