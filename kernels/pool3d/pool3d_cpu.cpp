@@ -7,6 +7,10 @@
 #include "kernels/base/parallel.h"
 #include "kernels/pool3d/pool3d.h"
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
 namespace kinema::kernels {
 
 namespace {
@@ -14,33 +18,52 @@ namespace {
 constexpr int64_t grain = 16384;                   // elements a core takes at least
 constexpr int widest = __BIGGEST_ALIGNMENT__ / 4;  // floats in the widest register
 
-/// L channels at once, by the compiler's own vectors. They are passed by reference: by value their
-/// calling convention would depend on the instruction set.
+/// The compiler's own vectors of `bytes`; GCC 12 misreads a size that depends on a template.
+template <int bytes>
+struct Vector;
+#define KINEMA_VECTOR(bytes)                               \
+  template <>                                              \
+  struct Vector<bytes> {                                   \
+    typedef float F __attribute__((vector_size(bytes)));   \
+    typedef int32_t I __attribute__((vector_size(bytes))); \
+  }
+KINEMA_VECTOR(4);
+KINEMA_VECTOR(16);
+KINEMA_VECTOR(32);
+KINEMA_VECTOR(64);
+#undef KINEMA_VECTOR
+
+/// L channels at once. Vectors go by reference: by value their calling convention would depend on
+/// the instruction set.
 template <int L>
 struct Lanes {
-  typedef float F __attribute__((vector_size(4 * L)));
-  typedef int32_t I __attribute__((vector_size(4 * L)));
-  typedef uint8_t B __attribute__((vector_size(L)));
+  using F = typename Vector<4 * L>::F;
+  using I = typename Vector<4 * L>::I;
 
   template <class V, class T>
   static void load(const T* from, V& v) {
     std::memcpy(&v, from, sizeof(V));
   }
-  template <class From, class To>
-  static void convert(const From& from, To& to) {
-    to = __builtin_convertvector(from, To);
-  }
-  static void load_taps(const int32_t* from, I& v) { load(from, v); }
-  static void load_taps(const uint8_t* from, I& v) {
-    B bytes;
-    load(from, bytes);
-    convert(bytes, v);
-  }
   static void store_taps(int32_t* to, const I& v) { std::memcpy(to, &v, sizeof(v)); }
   static void store_taps(uint8_t* to, const I& v) {
-    B bytes;
-    convert(v, bytes);
-    std::memcpy(to, &bytes, sizeof(bytes));
+    int32_t wide[L];
+    std::memcpy(wide, &v, sizeof(v));
+    for (int i = 0; i < L; ++i) to[i] = uint8_t(wide[i]);
+  }
+
+  static void load_taps(const int32_t* from, I& to) { load(from, to); }
+  /// GCC 12 makes L steps, or a trip through memory, of any way to write this without intrinsics.
+  static void load_taps(const uint8_t* from, I& to) {
+#ifdef __AVX512F__
+    if constexpr (L == 16)
+      return void(to = I(_mm512_maskz_cvtepu8_epi32(
+                      0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))));
+#endif
+#ifdef __AVX2__
+    if constexpr (L == 8) return void(to = I(_mm256_cvtepu8_epi32(_mm_loadu_si64(from))));
+    if constexpr (L == 4) return void(to = I(_mm_cvtepu8_epi32(_mm_loadu_si32(from))));
+#endif
+    for (int i = 0; i < L; ++i) to[i] = from[i];
   }
 };
 
@@ -263,15 +286,14 @@ struct Grad {
   void overlapping_row(int64_t n, int64_t t, int64_t h, int64_t w) const {
     float* row = dx.at(n, t, h, w);
     each_block(dx.channels, [&]<int L>(int64_t c) {
-      typename Lanes<L>::F sum{}, v;
+      typename Lanes<L>::F sum{};
       if (add) Lanes<L>::load(row + c, sum);
       const Span ts = g.t.cover[size_t(t)], hs = g.h.cover[size_t(h)], ws = g.w.cover[size_t(w)];
       for (int64_t ot = ts.first; ot < ts.end; ++ot)
         for (int64_t oh = hs.first; oh < hs.end; ++oh)
           for (int64_t ow = ws.first; ow < ws.end; ++ow) {
             const int64_t tap = g.tap(g.t.tap(t, ot), g.h.tap(h, oh), g.w.tap(w, ow));
-            handed<L>(n, ot, oh, ow, c, tap, v);
-            sum += v;
+            Handed<L>(*this, n, ot, oh, ow, c).add_to(sum, tap);
           }
       std::memcpy(row + c, &sum, sizeof(sum));
     });
@@ -286,36 +308,43 @@ struct Grad {
   bool add;
 
  private:
-  /// What the window of output (n,ot,oh,ow) hands to the input at `tap`: dy where the taps name
-  /// it, or an equal part of every dy.
+  /// What one window hands to its inputs: dy where the taps name the input, or an equal part of
+  /// every dy.
   template <int L>
-  void handed(int64_t n, int64_t ot, int64_t oh, int64_t ow, int64_t c, int64_t tap,
-              typename Lanes<L>::F& v) const {
-    Lanes<L>::load(dy.at(n, ot, oh, ow) + c, v);
-    if constexpr (average) {
-      v *= 1 / (g.t.count[size_t(ot)] * g.h.count[size_t(oh)] * g.w.count[size_t(ow)]);
-    } else {
-      typename Lanes<L>::I won;
-      Lanes<L>::load_taps(taps.at(n, ot, oh, ow) + c, won);
-      v = won == int32_t(tap) ? v : typename Lanes<L>::F{};
+  struct Handed {
+    Handed(const Grad& of, int64_t n, int64_t t, int64_t h, int64_t w, int64_t c) {
+      Lanes<L>::load(of.dy.at(n, t, h, w) + c, dy);
+      if constexpr (average) {
+        dy *= 1 / (of.g.t.count[size_t(t)] * of.g.h.count[size_t(h)] * of.g.w.count[size_t(w)]);
+      } else {
+        Lanes<L>::load_taps(of.taps.at(n, t, h, w) + c, won);
+      }
     }
-  }
+    void add_to(typename Lanes<L>::F& sum, int64_t tap) const {
+      if constexpr (average) {
+        sum += dy;
+      } else {
+        sum += won == int32_t(tap) ? dy : typename Lanes<L>::F{};
+      }
+    }
+    typename Lanes<L>::F dy;
+    typename Lanes<L>::I won;
+  };
 
   /// Columns ws of one line of dx, which only window (ot,oh,ow) holds.
   void window(int64_t n, int64_t t, int64_t h, Span ws, int64_t ot, int64_t oh, int64_t ow) const {
     const int64_t tap = g.tap(g.t.tap(t, ot), g.h.tap(h, oh), g.w.tap(ws.first, ow));
     float* row = dx.at(n, t, h, ws.first);
-    const int64_t pitch = dx.strides[3];
+    const int64_t pitch = dx.strides[3], count = ws.size();
+    const bool adding = add;
     each_block(dx.channels, [&]<int L>(int64_t c) {
-      typename Lanes<L>::F v, old;
-      for (int64_t k = 0; k < ws.size(); ++k) {
-        handed<L>(n, ot, oh, ow, c, tap + k, v);
-        float* to = row + k * pitch + c;
-        if (add) {
-          Lanes<L>::load(to, old);
-          v += old;
-        }
-        std::memcpy(to, &v, sizeof(v));
+      const Handed<L> handed(*this, n, ot, oh, ow, c);
+      float* to = row + c;
+      for (int64_t k = tap; k < tap + count; ++k, to += pitch) {
+        typename Lanes<L>::F sum{};
+        if (adding) Lanes<L>::load(to, sum);
+        handed.add_to(sum, k);
+        std::memcpy(to, &sum, sizeof(sum));
       }
     });
     for (int64_t k = 0; dx.tail && k < ws.size(); ++k) dx.clear_tail(row + k * pitch);
