@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <vector>
 #include "engine/data/video.h"
@@ -21,6 +22,7 @@ class Draws {
   uint32_t word();
   RandomKey key_;
   uint64_t drawn_ = 0;
+  std::array<uint32_t, 4> words_{};
 };
 
 /// The draws of one sample in one epoch: no thread and no order changes them.

@@ -1,0 +1,329 @@
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include "engine/data/motion.h"
+#include "engine/data/sampling.h"
+
+namespace kinema::engine::video {
+
+namespace {
+
+constexpr double pi = std::numbers::pi;
+constexpr double reference_size = 64;  // lengths below are pixels at this frame size
+constexpr double least_radius = 11, most_radius = 15;
+constexpr double least_zoom = 0.03, most_zoom = 0.06, most_zoom_frames = 19;
+constexpr double margin = 1.1;         // half the side of a sprite, in radii
+constexpr double texture_radius = 13;  // the radius at which texture lengths are in pixels
+
+using Colour = std::array<float, 3>;
+
+double luma(const Colour& c) { return 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2]; }
+
+/// Two colours whose brightness differs enough to see motion in.
+std::pair<Colour, Colour> draw_colours(Draws& draws) {
+  Colour a, b;
+  do {
+    for (float& x : a) x = float(draws.between(0.05, 0.95));
+    for (float& x : b) x = float(draws.between(0.05, 0.95));
+  } while (std::abs(luma(a) - luma(b)) < 0.35);
+  return {a, b};
+}
+
+/// 0 below `from`, 1 above `to`, smooth between.
+double ramp(double x, double from, double to) {
+  const double t = std::clamp((x - from) / (to - from), 0.0, 1.0);
+  return t * t * (3 - 2 * t);
+}
+
+/// A pattern of two colours over the plane: noise, checker, stripes or dots, turned by any angle.
+/// Edges are about a pixel soft, so that a shift by a part of a pixel shows.
+class Texture {
+ public:
+  explicit Texture(Draws& draws) {
+    std::tie(low_, high_) = draw_colours(draws);
+    kind_ = int(draws.below(4));
+    const double angle = draws.between(0, 2 * pi);
+    cos_ = std::cos(angle), sin_ = std::sin(angle);
+    cell_ = draws.between(4, 6.5);  // pixels: half a period, or a lattice step of the noise
+    shift_x_ = draws.between(0, side), shift_y_ = draws.between(0, side);
+    for (float& v : lattice_) v = float(draws.unit());
+  }
+
+  /// At x, y in pixels.
+  Colour at(double x, double y) const {
+    const double u = (cos_ * x + sin_ * y) / cell_ + shift_x_;
+    const double v = (cos_ * y - sin_ * x) / cell_ + shift_y_;
+    const float mix = float(value(u, v));
+    Colour c;
+    for (size_t i = 0; i < 3; ++i) c[i] = low_[i] + mix * (high_[i] - low_[i]);
+    return c;
+  }
+
+ private:
+  static constexpr int64_t side = 16;
+
+  /// In [0, 1]; u and v in cells.
+  double value(double u, double v) const {
+    const double soft = 0.5 / cell_;
+    // Triangle waves of period 2 and height 1: 0.5 is an edge.
+    const double a = std::abs(u - 2 * std::floor(u / 2) - 1);
+    const double b = std::abs(v - 2 * std::floor(v / 2) - 1);
+    switch (kind_) {
+      case 0:
+        return noise(u, v);
+      case 1: {  // checker
+        const double p = ramp(a, 0.5 - soft, 0.5 + soft), q = ramp(b, 0.5 - soft, 0.5 + soft);
+        return p + q - 2 * p * q;
+      }
+      case 2:  // stripes
+        return ramp(a, 0.5 - soft, 0.5 + soft);
+      default:  // dots
+        return 1 - ramp(std::hypot(a, b), 0.6 - soft, 0.6 + soft);
+    }
+  }
+
+  /// Value noise, its contrast stretched.
+  double noise(double u, double v) const {
+    const double fu = std::floor(u), fv = std::floor(v);
+    const double s = ramp(u - fu, 0, 1), t = ramp(v - fv, 0, 1);
+    const double top = lerp(lattice(fu, fv), lattice(fu + 1, fv), s);
+    const double bottom = lerp(lattice(fu, fv + 1), lattice(fu + 1, fv + 1), s);
+    return std::clamp(0.5 + 1.6 * (lerp(top, bottom, t) - 0.5), 0.0, 1.0);
+  }
+  static double lerp(double a, double b, double t) { return a + t * (b - a); }
+  double lattice(double u, double v) const {
+    const int64_t i = int64_t(u) & (side - 1), j = int64_t(v) & (side - 1);
+    return lattice_[size_t(j * side + i)];
+  }
+
+  Colour low_{}, high_{};
+  int kind_ = 0;
+  double cos_ = 1, sin_ = 0, cell_ = 1, shift_x_ = 0, shift_y_ = 0;
+  std::array<float, side * side> lattice_{};
+};
+
+/// The distance of the outline from the middle by direction, at most 1: polygon, ellipse or blob.
+class Outline {
+ public:
+  explicit Outline(Draws& draws) {
+    const int64_t kind = draws.below(3);
+    if (kind == 0) polygon(draws);
+    if (kind == 1) ellipse(draws);
+    if (kind == 2) blob(draws);
+  }
+  double operator()(double angle) const {
+    const double turn = angle / (2 * pi);
+    return radius_[size_t((turn - std::floor(turn)) * steps) % steps];
+  }
+
+ private:
+  static constexpr size_t steps = 1024;
+
+  void polygon(Draws& draws) {
+    const int64_t corners = 3 + draws.below(5);
+    std::vector<double> length(static_cast<size_t>(corners));
+    for (double& x : length) x = draws.between(0.75, 1);
+    const double wedge = 2 * pi / double(corners);
+    for (size_t i = 0; i < steps; ++i) {
+      const double angle = 2 * pi * double(i) / double(steps);
+      const size_t k = size_t(angle / wedge) % size_t(corners);
+      const double a = length[k], b = length[(k + 1) % size_t(corners)];
+      const double in = angle - double(k) * wedge;
+      // The straight line from corner k to the next, in polar coordinates.
+      radius_[i] = a * b * std::sin(wedge) / (a * std::sin(in) + b * std::sin(wedge - in));
+    }
+  }
+  void ellipse(Draws& draws) {
+    const double minor = draws.between(0.6, 0.95);
+    for (size_t i = 0; i < steps; ++i) {
+      const double angle = 2 * pi * double(i) / double(steps);
+      radius_[i] = minor / std::hypot(minor * std::cos(angle), std::sin(angle));
+    }
+  }
+  void blob(Draws& draws) {
+    std::array<double, 3> size, phase;
+    for (double& x : size) x = draws.between(0.02, 0.12);
+    for (double& x : phase) x = draws.between(0, 2 * pi);
+    for (size_t i = 0; i < steps; ++i) {
+      double r = 1;
+      for (size_t k = 0; k < 3; ++k)
+        r +=
+            size[k] * (std::cos(double(k + 2) * 2 * pi * double(i) / double(steps) + phase[k]) - 1);
+      radius_[i] = r;
+    }
+  }
+
+  std::array<double, steps> radius_{};
+};
+
+/// A shape of radius 1 in a square of texels: colour times coverage, and coverage.
+class Sprite {
+ public:
+  Sprite(const Outline& outline, const Texture& texture, int64_t side)
+      : side_(side), texels_(static_cast<size_t>(side * side)) {
+    const double step = 2 * margin / double(side);
+    for (int64_t j = 0; j < side; ++j)
+      for (int64_t i = 0; i < side; ++i) {
+        const double x = (double(i) + 0.5) * step - margin, y = (double(j) + 0.5) * step - margin;
+        const double inside = outline(std::atan2(y, x)) - std::hypot(x, y);
+        const float cover = float(std::clamp(0.5 + inside / (2 * step), 0.0, 1.0));
+        if (cover <= 0) continue;
+        const Colour c = texture.at(x * texture_radius, y * texture_radius);
+        texels_[size_t(j * side + i)] = {c[0] * cover, c[1] * cover, c[2] * cover, cover};
+      }
+  }
+
+  /// Adds the bilinear sample at x, y (in radii) to `sum`.
+  void add(double x, double y, std::array<float, 4>& sum) const {
+    const double scale = double(side_) / (2 * margin);
+    const double u = (x + margin) * scale - 0.5, v = (y + margin) * scale - 0.5;
+    if (u < 0 || v < 0 || u >= double(side_ - 1) || v >= double(side_ - 1)) return;
+    const int64_t i = int64_t(u), j = int64_t(v);
+    const float s = float(u - double(i)), t = float(v - double(j));
+    const Texel* top = &texels_[size_t(j * side_ + i)];
+    const Texel* bottom = top + side_;
+    for (size_t c = 0; c < 4; ++c)
+      sum[c] += (1 - t) * (top[0][c] + s * (top[1][c] - top[0][c])) +
+                t * (bottom[0][c] + s * (bottom[1][c] - bottom[0][c]));
+  }
+
+ private:
+  using Texel = std::array<float, 4>;
+  int64_t side_;
+  std::vector<Texel> texels_;
+};
+
+/// Where the shape is in one frame; pixels and radians, y downwards.
+struct Pose {
+  double x = 0, y = 0, angle = 0, radius = 1;
+};
+
+/// What a class does to the pose: one of these is not zero.
+struct Motion {
+  double right = 0, down = 0, turn = 0, zoom = 0;
+};
+
+/// In the order of motion_classes(). On screen y points down, so that a growing angle is clockwise.
+constexpr double diagonal = std::numbers::sqrt2 / 2;
+constexpr Motion motions[] = {
+    {.zoom = 1},                              // approach
+    {.down = 1},                              // down
+    {.right = -diagonal, .down = diagonal},   // down_left
+    {.right = diagonal, .down = diagonal},    // down_right
+    {.right = -1},                            // left
+    {.zoom = -1},                             // recede
+    {.right = 1},                             // right
+    {.turn = 1},                              // rotate_clockwise
+    {.turn = -1},                             // rotate_counterclockwise
+    {.down = -1},                             // up
+    {.right = -diagonal, .down = -diagonal},  // up_left
+    {.right = diagonal, .down = -diagonal},   // up_right
+};
+
+/// The poses of a clip. Every class makes the same draws; see MotionOptions for why each frame's
+/// pose is distributed alike in all of them.
+std::vector<Pose> draw_poses(const MotionOptions& o, const Motion& motion, Draws& draws) {
+  const double unit = double(o.size) / reference_size;
+  const double span = double(o.frames - 1), middle = span / 2;
+  const double x = draws.between(0, double(o.size)), y = draws.between(0, double(o.size));
+  const double angle = draws.between(0, 2 * pi);
+  const double speed = draws.between(1, 2.5) * unit;
+  const double turn = draws.between(4, 10) * pi / 180;
+  const double zoom = draws.between(least_zoom, most_zoom) * std::min(span, most_zoom_frames);
+  const double size = draws.between(std::log(least_radius), std::log(most_radius));
+  const double moment = double(draws.below(o.frames));
+  std::vector<Pose> poses;
+  for (int64_t t = 0; t < o.frames; ++t) {
+    const double time = double(t) - middle;
+    const double zoomed = motion.zoom != 0 ? motion.zoom * time : moment - middle;
+    poses.push_back({.x = x + motion.right * speed * time,
+                     .y = y + motion.down * speed * time,
+                     .angle = angle + motion.turn * turn * time,
+                     .radius = unit * std::exp(size + zoom * zoomed / span)});
+  }
+  return poses;
+}
+
+uint8_t level(float x) { return uint8_t(std::clamp(int(x * 255 + 0.5f), 0, 255)); }
+
+/// Puts the sprite over `frame` ([size,size,3] floats of the background, as bytes in `to`), around
+/// the torus; four samples a pixel.
+void draw(const Sprite& sprite, const Pose& pose, const std::vector<Colour>& background,
+          int64_t size, uint8_t* to, int64_t pitch) {
+  const double c = std::cos(pose.angle) / pose.radius, s = std::sin(pose.angle) / pose.radius;
+  const double reach = margin * pose.radius;
+  for (int64_t y = int64_t(std::floor(pose.y - reach)); double(y) < pose.y + reach; ++y)
+    for (int64_t x = int64_t(std::floor(pose.x - reach)); double(x) < pose.x + reach; ++x) {
+      std::array<float, 4> sum{};
+      for (const double sy : {0.25, 0.75})
+        for (const double sx : {0.25, 0.75}) {
+          const double dx = double(x) + sx - pose.x, dy = double(y) + sy - pose.y;
+          sprite.add(c * dx + s * dy, c * dy - s * dx, sum);
+        }
+      if (sum[3] <= 0) continue;
+      const int64_t wx = (x % size + size) % size, wy = (y % size + size) % size;
+      const Colour& under = background[size_t(wy * size + wx)];
+      for (size_t i = 0; i < 3; ++i)
+        to[wy * pitch + 3 * wx + int64_t(i)] =
+            level(0.25f * sum[i] + (1 - 0.25f * sum[3]) * under[i]);
+    }
+}
+
+std::vector<Colour> paint(const Texture& texture, int64_t size) {
+  const double unit = reference_size / double(size);
+  std::vector<Colour> pixels;
+  for (int64_t y = 0; y < size; ++y)
+    for (int64_t x = 0; x < size; ++x)
+      pixels.push_back(texture.at((double(x) + 0.5) * unit, (double(y) + 0.5) * unit));
+  return pixels;
+}
+
+}  // namespace
+
+const std::vector<std::string>& motion_classes() {
+  static const std::vector<std::string> names = {"approach",
+                                                 "down",
+                                                 "down_left",
+                                                 "down_right",
+                                                 "left",
+                                                 "recede",
+                                                 "right",
+                                                 "rotate_clockwise",
+                                                 "rotate_counterclockwise",
+                                                 "up",
+                                                 "up_left",
+                                                 "up_right"};
+  return names;
+}
+
+void check_motion(const MotionOptions& o) {
+  check(o.size >= 16 && o.size <= 4096 && o.size % 2 == 0,
+        "motion: size must be even and 16 to 4096 pixels, got ", o.size);
+  check(o.frames >= 2 && o.frames <= 10000, "motion: frames must be 2 to 10000, got ", o.frames);
+  check(o.clips >= 1, "motion: clips must be positive, got ", o.clips);
+  check(o.fps > 0 && o.fps <= 1000, "motion: fps must be above 0 and at most 1000, got ", o.fps);
+}
+
+Tensor render_motion(const MotionOptions& o, int64_t label, int64_t clip) {
+  check_motion(o);
+  check(label >= 0 && label < int64_t(std::size(motions)), "motion: expected a class below ",
+        std::size(motions), ", got ", label);
+  Draws draws(key_of(o.seed, "motion/" + std::to_string(label) + "/" + std::to_string(clip)));
+  const Texture ground(draws), skin(draws);
+  const Outline outline(draws);
+  const std::vector<Pose> poses = draw_poses(o, motions[label], draws);
+  const Sprite sprite(outline, skin, std::max<int64_t>(32, o.size * 3 / 2));
+  const std::vector<Colour> background = paint(ground, o.size);
+  Tensor frames = empty({1, o.frames, o.size, o.size, 3}, Dtype::u8);
+  for (int64_t t = 0; t < o.frames; ++t) {
+    uint8_t* to = data<uint8_t>(frames) + t * frames.layout.stride(1);
+    const int64_t pitch = frames.layout.stride(2);
+    for (int64_t i = 0; i < o.size * o.size; ++i)
+      for (size_t c = 0; c < 3; ++c)
+        to[i / o.size * pitch + i % o.size * 3 + int64_t(c)] = level(background[size_t(i)][c]);
+    draw(sprite, poses[size_t(t)], background, o.size, to, pitch);
+  }
+  return frames;
+}
+
+}  // namespace kinema::engine::video

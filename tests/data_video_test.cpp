@@ -1,0 +1,338 @@
+#include <unistd.h>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+#include "engine/data/sampling.h"
+#include "engine/data/video.h"
+#include "engine/data/video_writer.h"
+#include "tests/support/check.h"
+
+namespace kinema::test {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace kinema::engine::video;
+
+/// A folder that goes with its test.
+struct Folder {
+  fs::path path =
+      fs::temp_directory_path() / ("kinema_video_" + std::to_string(::getpid()) + "_" +
+                                   ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  Folder() { fs::create_directories(path); }
+  ~Folder() { fs::remove_all(path); }
+  std::string operator/(const std::string& name) const { return (path / name).string(); }
+};
+
+std::vector<int64_t> range(int64_t count) {
+  std::vector<int64_t> list(static_cast<size_t>(count));
+  std::iota(list.begin(), list.end(), int64_t(0));
+  return list;
+}
+
+/// Frames of 48x32 whose 8 columns of 6 pixels are the bits of the frame number, over noise enough
+/// to make the encoder work.
+Tensor numbered(int64_t frames) {
+  Tensor t = empty({1, frames, 32, 48, 3}, Dtype::u8);
+  Draws draws({7, 7});
+  for (int64_t f = 0; f < frames; ++f)
+    for (int64_t y = 0; y < 32; ++y)
+      for (int64_t x = 0; x < 48; ++x)
+        for (int64_t c = 0; c < 3; ++c)
+          data<uint8_t>(t)[f * t.layout.stride(1) + y * t.layout.stride(2) + 3 * x + c] =
+              uint8_t((f >> (x / 6) & 1 ? 190 : 30) + draws.below(36));
+  return t;
+}
+
+/// Which number frame t shows.
+int64_t number_of(const Tensor& frames, int64_t t) {
+  int64_t number = 0;
+  for (int64_t bit = 0; bit < 8; ++bit) {
+    int64_t sum = 0;
+    for (int64_t y = 0; y < 32; ++y)
+      sum += data<uint8_t>(
+          frames)[t * frames.layout.stride(1) + y * frames.layout.stride(2) + 3 * (6 * bit + 3)];
+    number |= int64_t(sum > 128 * 32) << bit;
+  }
+  return number;
+}
+
+std::vector<int64_t> numbers(const Tensor& frames) {
+  std::vector<int64_t> list;
+  for (int64_t t = 0; t < frames.shape(1); ++t) list.push_back(number_of(frames, t));
+  return list;
+}
+
+void write(const std::string& path, const Tensor& frames, const VideoOptions& options) {
+  VideoWriter writer(path, frames.shape(2), frames.shape(3), options);
+  writer.write(frames.view());
+  writer.close();
+}
+
+/// True if the ffmpeg program is here and runs `arguments`.
+bool ffmpeg_program(const std::string& arguments) {
+  return std::system(("ffmpeg -v error -nostdin -y " + arguments + " 2>/dev/null").c_str()) == 0;
+}
+
+/// The frames of `path` by the ffmpeg program, as raw RGB.
+std::vector<uint8_t> by_program(const std::string& path, const std::string& filters = "") {
+  const std::string command =
+      "ffmpeg -v error -nostdin -i '" + path +
+      "' -vsync passthrough -sws_flags bilinear+accurate_rnd+full_chroma_int " + filters +
+      " -f rawvideo -pix_fmt rgb24 - 2>/dev/null";
+  std::vector<uint8_t> bytes;
+  FILE* pipe = ::popen(command.c_str(), "r");
+  std::vector<uint8_t> block(1 << 20);
+  for (size_t got; pipe && (got = std::fread(block.data(), 1, block.size(), pipe)) > 0;)
+    bytes.insert(bytes.end(), block.begin(), block.begin() + long(got));
+  if (pipe) ::pclose(pipe);
+  return bytes;
+}
+
+/// Every real clip, where they are present.
+std::vector<std::string> real_clips() {
+  const char* set = std::getenv("KINEMA_CLIPS");
+  const fs::path root = set ? set : "../shared/clips";
+  std::vector<std::string> files;
+  if (fs::is_directory(root))
+    for (const auto& entry : fs::recursive_directory_iterator(root))
+      if (entry.is_regular_file() && entry.path().extension() != ".md")
+        files.push_back(entry.path().string());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+TEST(Video, ReadsExactlyTheFramesAskedFor) {
+  const Folder folder;
+  const Tensor frames = numbered(200);
+  // Key frames at every 7th, at the first alone, at each; with and without B-frames.
+  for (const VideoOptions& o :
+       {VideoOptions{.key_distance = 7}, VideoOptions{}, VideoOptions{.key_distance = 1},
+        VideoOptions{.key_distance = 24, .b_frames = 3}}) {
+    const std::string path = folder / "n.mp4";
+    write(path, frames, o);
+    VideoReader reader(path);
+    EXPECT_EQ(reader.frames(), 200);
+    EXPECT_EQ(numbers(reader.read(range(200))), range(200));
+    Draws draws({1, 2});
+    for (int repeat = 0; repeat < 20; ++repeat) {
+      std::vector<int64_t> list;
+      for (int i = 0; i < 6; ++i) list.push_back(draws.below(200));
+      EXPECT_EQ(numbers(reader.read(list)), list);
+      const int64_t one = draws.below(200);
+      EXPECT_EQ(numbers(reader.read({one})), std::vector<int64_t>{one});
+      EXPECT_EQ(numbers(VideoReader(path).read({one})), std::vector<int64_t>{one});
+    }
+  }
+}
+
+TEST(Video, ReadsExactlyWhatOtherContainersAndCodecsHold) {
+  const Folder folder;
+  write(folder / "n.mp4", numbered(120), {.quality = 0});
+  // Codec and container: B-frames without timestamps (avi), timestamps in ms (mkv), packed
+  // B-frames, open groups of pictures, no index (ts), a shifted start, one picture format more.
+  const std::pair<const char*, const char*> kinds[] = {
+      {"a.avi", "-c:v mpeg4 -q:v 2 -bf 2"},
+      {"b.avi", "-c:v mpeg4 -q:v 2"},
+      {"c.mkv", "-c:v libx264 -preset veryfast -g 20 -bf 3 -qp 10"},
+      {"d.mp4", "-c:v libx264 -x264-params open-gop=1:keyint=15:bframes=3 -qp 10"},
+      {"e.ts", "-c:v libx264 -g 20 -bf 2 -qp 10"},
+      {"f.webm", "-c:v libvpx -b:v 4M -g 30 -deadline realtime"},
+      {"g.mp4", "-c:v mpeg4 -q:v 2 -bf 2 -g 12"},
+      {"h.mkv", "-c:v ffv1"},
+      {"i.mpg", "-c:v mpeg2video -q:v 2 -bf 2 -g 12"},
+      {"j.mp4", "-c:v libx264 -qp 10 -g 10 -output_ts_offset 3.3"},
+      {"k.mov", "-c:v mjpeg -q:v 2"}};
+  for (const auto& [name, codec] : kinds) {
+    const std::string path = folder / name;
+    if (!ffmpeg_program("-i '" + (folder / "n.mp4") + "' " + codec + " '" + path + "'")) continue;
+    VideoReader reader(path);
+    ASSERT_EQ(reader.frames(), 120) << name;
+    EXPECT_EQ(numbers(reader.read(range(120))), range(120)) << name;
+    for (int64_t frame : {77, 3, 119, 40, 41, 42, 0, 60})
+      EXPECT_EQ(numbers(reader.read({frame})), std::vector<int64_t>{frame}) << name;
+  }
+}
+
+TEST(Video, DecodesRealClipsAsTheFfmpegProgramDoes) {
+  const std::vector<std::string> files = real_clips();
+  if (files.empty() || !ffmpeg_program("-version >/dev/null")) GTEST_SKIP() << "no real clips";
+  for (const std::string& file : files) {
+    VideoReader reader(file);
+    if (reader.info().rotation) continue;  // below
+    const auto [height, width] = reader.info().size;
+    const std::vector<uint8_t> want = by_program(file);
+    const int64_t frame_bytes = 3 * height * width;
+    ASSERT_EQ(reader.frames(), int64_t(want.size()) / frame_bytes) << file;
+    // Some at random, backwards, then two in a row.
+    const int64_t n = reader.frames();
+    for (int64_t f : {n - 1, n / 2, n / 3, n / 3 + 1, int64_t(0)}) {
+      const std::vector<uint8_t> got = to_vector<uint8_t>(reader.read({f}));
+      EXPECT_TRUE(std::equal(got.begin(), got.end(), want.begin() + f * frame_bytes))
+          << file << ", frame " << f;
+    }
+  }
+}
+
+TEST(Video, TurnsARealClipAsTheFfmpegProgramDoes) {
+  for (const std::string& file : real_clips()) {
+    VideoReader reader(file);
+    if (!reader.info().rotation) continue;
+    const auto [height, width] = reader.info().size;
+    const std::vector<uint8_t> want = by_program(file);
+    ASSERT_EQ(reader.frames() * 3 * height * width, int64_t(want.size()));
+    const std::vector<uint8_t> got = to_vector<uint8_t>(reader.read(range(reader.frames())));
+    double difference = 0;
+    for (size_t i = 0; i < got.size(); ++i) difference += std::abs(int(got[i]) - int(want[i]));
+    // The program turns before it converts, we after: chroma is interpolated along other axes.
+    EXPECT_LT(difference / double(got.size()), 1.0) << file;
+    return;
+  }
+  GTEST_SKIP() << "no turned clip";
+}
+
+/// Frame of 16x24 with a bright block in its upper left corner.
+Tensor corner_marked() {
+  Tensor t = full({1, 3, 16, 24, 3}, 20, Dtype::u8);
+  for (int64_t f = 0; f < 3; ++f)
+    for (int64_t y = 0; y < 4; ++y)
+      for (int64_t i = 0; i < 3 * 4; ++i)
+        data<uint8_t>(t)[f * t.layout.stride(1) + y * t.layout.stride(2) + i] = 230;
+  return t;
+}
+
+TEST(Video, HonoursRotation) {
+  const Folder folder;
+  const struct {
+    int rotation;
+    FrameSize size;
+    Corner bright;
+  } cases[] = {{0, {16, 24}, {1, 1}},
+               {90, {24, 16}, {1, 14}},
+               {180, {16, 24}, {14, 22}},
+               {270, {24, 16}, {22, 1}}};
+  for (const auto& c : cases) {
+    write(folder / "r.mp4", corner_marked(), {.rotation = c.rotation, .full_colour = true});
+    VideoReader reader(folder / "r.mp4");
+    EXPECT_EQ(reader.info().rotation, c.rotation);
+    EXPECT_EQ(reader.info().size, c.size) << c.rotation;
+    const Tensor t = reader.read({1});
+    for (int64_t y : {int64_t(1), c.size.height - 2})
+      for (int64_t x : {int64_t(1), c.size.width - 2}) {
+        const int level = data<uint8_t>(t)[y * t.layout.stride(2) + 3 * x];
+        EXPECT_EQ(level > 128, c.bright == (Corner{y, x})) << c.rotation << ": " << y << "," << x;
+      }
+  }
+}
+
+TEST(Video, KeepsColours) {
+  const Folder folder;
+  // Lossless but for 8-bit YCbCr: one level of Y and C each, times up to 2.02 (blue from Cb).
+  Tensor t = empty({1, 1, 32, 32, 3}, Dtype::u8);
+  for (int64_t y = 0; y < 32; ++y)
+    for (int64_t x = 0; x < 96; ++x)
+      data<uint8_t>(t)[y * t.layout.stride(2) + x] = uint8_t((y * 37 + x * 91) % 256);
+  write(folder / "c.mp4", t, {.quality = 0, .full_colour = true});
+  const std::vector<uint8_t> want = to_vector<uint8_t>(t),
+                             got = to_vector<uint8_t>(VideoReader(folder / "c.mp4").read({0}));
+  int worst = 0;
+  for (size_t i = 0; i < want.size(); ++i)
+    worst = std::max(worst, std::abs(int(want[i]) - int(got[i])));
+  EXPECT_LE(worst, 3);
+}
+
+TEST(Video, ScalesInThePassOfTheConversion) {
+  const Folder folder;
+  write(folder / "s.mp4", corner_marked(), {.full_colour = true});
+  const Tensor t = VideoReader(folder / "s.mp4").read({0, 2}, {8, 12});
+  EXPECT_EQ(t.shape(), (Shape{1, 2, 8, 12, 3}));
+  const std::vector<uint8_t> v = to_vector<uint8_t>(t);
+  EXPECT_NEAR(v[0], 230, 3);
+  EXPECT_NEAR(v[3 * (7 * 12 + 11)], 20, 3);
+}
+
+TEST(Video, SaysWhatAFileIs) {
+  const Folder folder;
+  write(folder / "n.mp4", numbered(50), {.fps = 12.5});
+  const VideoInfo info = VideoReader(folder / "n.mp4").info();
+  EXPECT_EQ(info.size, (FrameSize{32, 48}));
+  EXPECT_DOUBLE_EQ(info.fps, 12.5);
+  EXPECT_NEAR(info.duration_seconds, 4, 0.1);
+  EXPECT_EQ(info.frames, 50);
+  EXPECT_EQ(info.codec, "h264");
+}
+
+TEST(Video, RefusesWhatIsNoVideo) {
+  const Folder folder;
+  std::ofstream(folder / "text.mp4") << "this is a text, whatever its name says\n";
+  std::ofstream(folder / "empty.mp4");
+  const auto said = [](const std::string& path) { return refusal([&] { VideoReader r(path); }); };
+  EXPECT_EQ(said(folder / "none.mp4"), "video: no such file: " + (folder / "none.mp4"));
+  EXPECT_EQ(said(folder.path.string()),
+            "video: expected a file, got a folder: " + folder.path.string());
+  const std::string text = said(folder / "text.mp4"), none = said(folder / "empty.mp4");
+  EXPECT_EQ(text, "video: " + (folder / "text.mp4") +
+                      " is no video that FFmpeg can read (Invalid data found when processing "
+                      "input)");
+  EXPECT_TRUE(none.starts_with("video: " + (folder / "empty.mp4") + " is no video")) << none;
+  if (ffmpeg_program("-f lavfi -i sine=d=0.2 -c:a aac '" + (folder / "sound.mp4") + "'")) {
+    EXPECT_EQ(said(folder / "sound.mp4"),
+              "video: " + (folder / "sound.mp4") + " has no video stream");
+  }
+}
+
+TEST(Video, SurvivesDamage) {
+  const Folder folder;
+  write(folder / "n.mp4", numbered(60), {.key_distance = 10, .b_frames = 2});
+  if (!ffmpeg_program("-i '" + (folder / "n.mp4") + "' -c copy '" + (folder / "n.mkv") + "'"))
+    GTEST_SKIP() << "no ffmpeg program";
+  for (const char* name : {"n.mp4", "n.mkv"}) {
+    std::ifstream in(folder / name, std::ios::binary);
+    const std::string whole((std::istreambuf_iterator<char>(in)), {});
+    Draws draws({5, 5});
+    for (int i = 0; i < 60; ++i) {
+      std::string broken = whole;
+      // Cut off, or 40 random bytes changed.
+      if (i % 2) broken.resize(size_t(draws.below(int64_t(whole.size()))));
+      for (int b = 0; i % 2 == 0 && b < 40; ++b)
+        broken[size_t(draws.below(int64_t(whole.size())))] = char(draws.below(256));
+      const std::string path = folder / ("broken_" + std::string(name));
+      std::ofstream(path, std::ios::binary) << broken;
+      const std::string said = refusal([&] {
+        VideoReader reader(path);
+        const int64_t n = std::min<int64_t>(reader.frames(), 1000);
+        if (n > 0) reader.read({n - 1, n / 2, 0});
+      });
+      EXPECT_TRUE(said.empty() || said.find(path) != std::string::npos) << said;
+    }
+  }
+}
+
+TEST(VideoWriter, LeavesNothingHalfWritten) {
+  const Folder folder;
+  {
+    VideoWriter writer(folder / "x.mp4", 32, 48);
+    writer.write(numbered(3).view());
+    EXPECT_TRUE(fs::exists(folder / "x.mp4.part"));
+  }
+  EXPECT_TRUE(fs::is_empty(folder.path));
+  EXPECT_TRUE(refusal([&] {
+                VideoWriter w(folder / "no/x.mp4", 32, 32);
+              }).starts_with("video: cannot write " + (folder / "no/x.mp4")));
+  EXPECT_EQ(refusal([&] { VideoWriter w(folder / "x.mp4", 31, 32); }),
+            "video: frames of 31x32 need full_colour: 4:2:0 takes even sizes only");
+  EXPECT_TRUE(fs::is_empty(folder.path));
+}
+
+TEST(Video, RefusesFramesThatAreNotThere) {
+  const Folder folder;
+  write(folder / "n.mp4", numbered(5), {});
+  VideoReader reader(folder / "n.mp4");
+  EXPECT_EQ(refusal([&] { reader.read({5}); }),
+            "video: " + (folder / "n.mp4") + " has 5 frames, asked for frame 5");
+}
+
+}  // namespace
+}  // namespace kinema::test
