@@ -1,0 +1,78 @@
+#include "engine/ops/pointwise.h"
+#include "engine/autograd.h"
+#include "engine/policy.h"
+#include "engine/random.h"
+#include "kernels/pointwise/pointwise.h"
+
+namespace kinema::engine {
+
+namespace {
+
+using kernels::Unary;
+
+const kernels::Pointwise& op_for(const Tensor& t) {
+  return kernels::pointwise(backend_for("pointwise", t.device()));
+}
+
+Tensor unary(Unary u, const Tensor& x) {
+  Tensor y = empty_like(x);
+  op_for(x).forward(x.stream(), u, x.view(), y.view());
+  return record(name_of(u), y, {x}, [u, y = y.detach()](const Tensor& dy, Gradients& to) {
+    if (!to.wants(0)) return;
+    const Target dx = to.target(0);
+    op_for(y).grad(y.stream(), u, y.view(), dy.view(), dx.view(), dx.accumulate);
+  });
+}
+
+}  // namespace
+
+Tensor relu(const Tensor& x) { return unary(Unary::relu, x); }
+Tensor sigmoid(const Tensor& x) { return unary(Unary::sigmoid, x); }
+Tensor tanh(const Tensor& x) { return unary(Unary::tanh, x); }
+
+Tensor add(const Tensor& a, const Tensor& b) {
+  kernels::check_pointwise("add", a.view(), b.view());
+  Tensor y = empty_like(a);
+  op_for(a).add(a.stream(), a.view(), b.view(), y.view());
+  return record("add", y, {a, b}, [](const Tensor& dy, Gradients& to) {
+    to.pass(0, dy);
+    to.pass(1, dy);
+  });
+}
+
+Tensor multiply(const Tensor& a, const Tensor& b) {
+  kernels::check_pointwise("multiply", a.view(), b.view());
+  Tensor y = empty_like(a);
+  op_for(a).multiply(a.stream(), a.view(), b.view(), y.view(), false);
+  // Each factor is kept for the other's gradient alone.
+  auto rule = [for_b = wants_grad(b) ? a.detach() : Tensor{},
+               for_a = wants_grad(a) ? b.detach() : Tensor{}](const Tensor& dy, Gradients& to) {
+    for (int i = 0; i < 2; ++i) {
+      if (!to.wants(i)) continue;
+      const Target d = to.target(i);
+      const Tensor& other = i == 0 ? for_a : for_b;
+      op_for(dy).multiply(dy.stream(), dy.view(), other.view(), d.view(), d.accumulate);
+    }
+  };
+  return record("multiply", y, {a, b}, rule);
+}
+
+Tensor dropout(const Tensor& x, double p) {
+  kernels::check_dropout({.p = p});
+  if (p == 0) return x;
+  const RandomKey key = x.device() == Device::meta ? RandomKey{} : next_key("dropout");
+  const kernels::DropoutOptions o{.p = p, .key = key.key, .stream = key.stream};
+  Tensor y = empty_like(x);
+  op_for(x).dropout(x.stream(), o, x.view(), y.view(), false);
+  return record("dropout", y, {x}, [o](const Tensor& dy, Gradients& to) {
+    if (!to.wants(0)) return;
+    const Target dx = to.target(0);
+    op_for(dy).dropout(dy.stream(), o, dy.view(), dx.view(), dx.accumulate);
+  });
+}
+
+void scale_in_place(const Tensor& t, double factor) {
+  op_for(t).scale(t.stream(), factor, t.view(), t.view());
+}
+
+}  // namespace kinema::engine
