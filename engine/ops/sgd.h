@@ -1,0 +1,18 @@
+#pragma once
+#include "engine/tensor.h"
+#include "kernels/sgd/sgd_options.h"
+
+namespace kinema::engine {
+
+using kernels::SgdOptions;
+
+/// One step of kernels/sgd: w and v in place, by the gradient g. v is not given without momentum;
+/// the first step sets it. Not on the tape.
+/// Errors: kernels/sgd's.
+void sgd_step(const SgdOptions& options, const Tensor& w, const Tensor& g, const Tensor& v,
+              bool first_step);
+
+/// Throws Error unless the options have a meaning.
+void check_sgd(const SgdOptions& options);
+
+}  // namespace kinema::engine

@@ -1,0 +1,85 @@
+#include "engine/optim/arena.h"
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include "engine/ops/copy.h"
+#include "engine/ops/pointwise.h"
+#include "engine/ops/reduce.h"
+
+namespace kinema::engine::optim {
+
+namespace {
+
+constexpr int64_t alignment = 64 / int64_t(sizeof(float));
+
+/// Elements that a fresh tensor of this shape takes, padding counted.
+int64_t room_for(const Shape& shape) {
+  const View v = kernels::fresh_layout(Dtype::f32, shape);
+  const int64_t all = shape.rank && shape.size() ? shape[0] * v.stride(0) : 0;
+  return kernels::round_up(std::max(all, kernels::span(v)), alignment);
+}
+
+/// A tensor of `shape` inside `flat`, laid out as a fresh one.
+Tensor place(const Tensor& flat, int64_t start, const Shape& shape) {
+  Tensor t{flat.storage, kernels::fresh_layout(Dtype::f32, shape), nullptr};
+  if (flat.layout.data) t.layout.data = data<float>(flat) + start;
+  return t;
+}
+
+}  // namespace
+
+ParameterArena::ParameterArena(const nn::Module& module) {
+  const std::vector<nn::NamedTensor> all = module.parameters();
+  std::map<const Node*, size_t> seen;
+  int64_t size = 0;
+  for (const auto& [name, tensor] : all) {
+    check(tensor->dtype() == Dtype::f32, "arena: parameters must be f32, but ", name, " is ",
+          tensor->dtype());
+    check(tensor->device() == all.front().tensor->device(), "arena: ", name,
+          " lies on another device than ", all.front().name);
+    if (!seen.emplace(tensor->node.get(), parts_.size()).second) continue;
+    parts_.push_back({name, *tensor, size});
+    size += room_for(tensor->shape());
+  }
+  const Device device = all.empty() ? current_device() : all.front().tensor->device();
+  values_ = full({size}, 0, Dtype::f32, device);
+  gradients_ = full({size}, 0, Dtype::f32, device);
+  for (Part& p : parts_) {
+    Tensor home = place(values_, p.start, p.tensor.shape());
+    copy(p.tensor, home);
+    home.node = p.tensor.node;
+    p.tensor = home;
+    place_gradient(home, place(gradients_, p.start, home.shape()));
+  }
+  for (const auto& [name, tensor] : all) *tensor = parts_[seen[tensor->node.get()]].tensor;
+}
+
+void ParameterArena::zero_grad() {
+  for (const Part& p : parts_) clear_gradient(p.tensor);
+}
+
+const Tensor& ParameterArena::gradients() const {
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    const Tensor found = gradient(parts_[i].tensor), place_of = part(gradients_, i);
+    if (!found) fill(place_of, 0);
+    check(!found || found.storage == gradients_.storage, "arena: the gradient of ", parts_[i].name,
+          " lies elsewhere; was another arena made of the module?");
+  }
+  return gradients_;
+}
+
+Tensor ParameterArena::part(const Tensor& flat, size_t i) const {
+  check(flat.shape() == values_.shape(), "arena: expected memory of shape ", values_.shape(),
+        ", got ", flat.shape());
+  return place(flat, parts_[i].start, parts_[i].tensor.shape());
+}
+
+double clip_gradient_norm(const ParameterArena& arena, double most) {
+  check(most > 0, "clip_gradient_norm: the bound must be above 0, got ", most);
+  const Tensor& g = arena.gradients();
+  const double norm = std::sqrt(squared_norm(g));
+  if (std::isfinite(norm) && norm > most) scale_in_place(g, most / norm);
+  return norm;
+}
+
+}  // namespace kinema::engine::optim

@@ -1,0 +1,45 @@
+#pragma once
+#include "kernels/base/backend.h"
+#include "kernels/base/view.h"
+#include "kernels/sgd/sgd_options.h"
+
+namespace kinema::kernels {
+
+/// One step of stochastic gradient descent, in place, with PyTorch's order of things:
+///   d = g + weight_decay * w
+///   v = d in the first step, else momentum * v + (1 - dampening) * d
+///   w = w - rate * (nesterov ? d + momentum * v : v)       (without momentum: w - rate * d)
+///   w, g, v  any one shape and strides, one type; v is not given where momentum is 0
+/// Tails that w and v own are zeroed.
+/// Source: Sutskever et al., ICML 2013, eqs. 1-4, in the form of torch.optim.SGD.
+/// Errors: shapes or types differ; momentum without v; a rate, momentum or decay below 0;
+/// Nesterov's step without momentum or with dampening.
+struct Sgd {
+  void (*step)(Stream, const SgdOptions&, View w, View g, View v, bool first_step);
+};
+extern const Sgd sgd_reference, sgd_cpu;
+inline constexpr Sgd sgd_meta = {ignored};
+
+inline const Sgd& sgd(Backend b) {
+  return select<Sgd>("sgd", b, {.reference = &sgd_reference, .cpu = &sgd_cpu, .meta = &sgd_meta});
+}
+
+inline void check_sgd_options(const SgdOptions& o) {
+  check(o.rate >= 0, "sgd: the rate must not be negative, got ", o.rate);
+  check(o.momentum >= 0, "sgd: momentum must not be negative, got ", o.momentum);
+  check(o.weight_decay >= 0, "sgd: weight_decay must not be negative, got ", o.weight_decay);
+  check(!o.nesterov || (o.momentum > 0 && o.dampening == 0),
+        "sgd: nesterov needs momentum and no dampening, got momentum ", o.momentum,
+        " and dampening ", o.dampening);
+}
+
+inline void check_sgd(const SgdOptions& o, const View& w, const View& g, const View& v) {
+  check_sgd_options(o);
+  check(g.shape == w.shape && g.dtype == w.dtype, "sgd: g must be ", w.dtype, " ", w.shape,
+        ", got ", g.dtype, " ", g.shape);
+  check(o.momentum == 0 || v, "sgd: momentum needs a velocity, got none");
+  check(!v || (v.shape == w.shape && v.dtype == w.dtype), "sgd: v must be ", w.dtype, " ", w.shape,
+        ", got ", v.dtype, " ", v.shape);
+}
+
+}  // namespace kinema::kernels

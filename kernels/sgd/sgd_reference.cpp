@@ -1,0 +1,41 @@
+#include <algorithm>
+#include "kernels/sgd/sgd.h"
+
+namespace kinema::kernels {
+
+namespace {
+
+template <class T>
+void step_one(const SgdOptions& o, T& w, T g, T* v, bool first_step) {
+  double d = double(g) + o.weight_decay * double(w);
+  if (o.momentum > 0) {
+    const double velocity = first_step ? d : o.momentum * double(*v) + (1 - o.dampening) * d;
+    *v = T(velocity);
+    d = o.nesterov ? d + o.momentum * velocity : velocity;
+  }
+  w = T(double(w) - o.rate * d);
+}
+
+void step(Stream, const SgdOptions& o, View w, View g, View v, bool first_step) {
+  check_sgd(o, w, g, v);
+  if (!w.size()) return;
+  dispatch_float("sgd", w.dtype, [&]<class T>(T) {
+    const RowOffsets in_w(w), in_g(g), in_v(v ? v : w);
+    const int64_t length = w.shape[-1];
+    for (int64_t r = 0; r < in_w.rows(); ++r) {
+      T* row = data<T>(w) + in_w(r);
+      T* velocity = v ? data<T>(v) + in_v(r) : nullptr;
+      for (int64_t i = 0; i < length; ++i)
+        step_one(o, row[i], data<const T>(g)[in_g(r) + i], velocity ? velocity + i : nullptr,
+                 first_step);
+      std::fill_n(row + length, w.tail, T(0));
+      if (velocity) std::fill_n(velocity + length, v.tail, T(0));
+    }
+  });
+}
+
+}  // namespace
+
+const Sgd sgd_reference = {.step = step};
+
+}  // namespace kinema::kernels

@@ -1,0 +1,138 @@
+#include "engine/optim/arena.h"
+#include "engine/ops/pointwise.h"
+#include "tests/support/check.h"
+
+namespace kinema::test {
+namespace {
+
+struct Net : nn::Module {
+  Tensor stem = random({4, 1, 2, 3, 3}, 1), weight = random({3, 5}, 2), bias = random({7}, 3);
+  Net() {
+    add_parameter("stem", stem);
+    add_parameter("weight", weight);
+    add_parameter("bias", bias);
+  }
+};
+
+/// Gradients of sum(p * p) for the parameters given.
+void backward_of(const std::vector<Tensor>& parameters) {
+  for (const Tensor& p : parameters) backward(multiply(p, p), full(p.shape(), 0.5));
+}
+
+TEST(Arena, ParametersKeepValuesLayoutAndPlaceOnTheTape) {
+  Net net;
+  const Tensor old[] = {net.stem, net.weight, net.bias};
+  const optim::ParameterArena arena(net);
+  const Tensor* moved[] = {&net.stem, &net.weight, &net.bias};
+  ASSERT_EQ(arena.count(), 3u);
+  EXPECT_EQ(arena.name(1), "weight");
+  for (size_t i = 0; i < 3; ++i) {
+    const Tensor& p = *moved[i];
+    EXPECT_EQ(p.storage, arena.values().storage);
+    EXPECT_EQ(p.node, old[i].node);
+    EXPECT_EQ(to_vector<float>(p), to_vector<float>(old[i]));
+    EXPECT_EQ(p.layout.strides, old[i].layout.strides);
+    EXPECT_EQ(p.layout.tail, old[i].layout.tail);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(p.layout.data) % 64, 0u);
+    EXPECT_EQ(arena.part(arena.values(), i).layout.data, p.layout.data);
+  }
+}
+
+TEST(Arena, GradientsLieTogetherAndPaddingStaysZero) {
+  Net net;
+  optim::ParameterArena arena(net);
+  // The flat sum of squares is that of the elements only if all padding is zero.
+  double want = 0;
+  for (const Tensor& p : {net.stem, net.weight, net.bias})
+    for (float v : to_vector<float>(p)) want += double(v) * double(v);
+  auto total = [](const Tensor& flat) {
+    double sum = 0;
+    for (float v : to_vector<float>(flat)) sum += double(v) * double(v);
+    return sum;
+  };
+  EXPECT_NEAR(total(arena.values()), want, 1e-9);
+  backward_of({net.stem, net.weight, net.bias});
+  EXPECT_EQ(gradient(net.weight).storage, arena.gradients().storage);
+  EXPECT_EQ(to_vector<float>(gradient(net.weight)), to_vector<float>(net.weight));
+  EXPECT_NEAR(total(arena.gradients()), want, 1e-9);
+  backward_of({net.weight});
+  EXPECT_EQ(to_vector<float>(gradient(net.weight))[3], 2 * to_vector<float>(net.weight)[3]);
+}
+
+TEST(Arena, AGradientThatWasNotSetIsZero) {
+  Net net;
+  optim::ParameterArena arena(net);
+  backward_of({net.stem, net.weight, net.bias});
+  arena.zero_grad();
+  EXPECT_FALSE(gradient(net.bias));
+  backward_of({net.bias});
+  const Tensor& g = arena.gradients();
+  EXPECT_EQ(to_vector<float>(arena.part(g, 0)), std::vector<float>(4 * 18, 0));
+  EXPECT_EQ(to_vector<float>(arena.part(g, 1)), std::vector<float>(15, 0));
+  EXPECT_EQ(to_vector<float>(arena.part(g, 2)), to_vector<float>(net.bias));
+  backward_of({net.weight});  // takes the place of the zeros
+  EXPECT_EQ(to_vector<float>(arena.part(arena.gradients(), 1)), to_vector<float>(net.weight));
+}
+
+TEST(Arena, ASharedParameterIsHeldOnce) {
+  struct Tied : Net {
+    Tensor again;
+    Tied() {
+      add_parameter("again", again = weight);
+      again = weight;
+    }
+  } net;
+  const optim::ParameterArena arena(net);
+  EXPECT_EQ(arena.count(), 3u);
+  EXPECT_EQ(net.again.layout.data, net.weight.layout.data);
+  EXPECT_EQ(net.again.node, net.weight.node);
+}
+
+TEST(Arena, ClippingScalesToTheBoundAndReturnsTheNorm) {
+  Net net;
+  optim::ParameterArena arena(net);
+  auto gradients = [&](float value) {
+    for (size_t i = 0; i < arena.count(); ++i) fill(arena.part(arena.values(), i), double(value));
+    arena.zero_grad();
+    backward_of({net.stem, net.weight, net.bias});
+  };
+  const double norm = 2 * std::sqrt(72 + 15 + 7);
+  gradients(2);
+  EXPECT_NEAR(optim::clip_gradient_norm(arena, 100), norm, 1e-9);
+  EXPECT_EQ(to_vector<float>(gradient(net.bias)), std::vector<float>(7, 2));
+  EXPECT_NEAR(optim::clip_gradient_norm(arena, 1), norm, 1e-9);
+  EXPECT_NEAR(optim::clip_gradient_norm(arena, 1), 1, 1e-6);
+  EXPECT_NEAR(to_vector<float>(gradient(net.stem))[0], 2 / norm, 1e-6);
+  gradients(std::numeric_limits<float>::infinity());
+  EXPECT_TRUE(std::isinf(optim::clip_gradient_norm(arena, 1)));
+  EXPECT_TRUE(std::isinf(to_vector<float>(gradient(net.bias))[0]));
+}
+
+TEST(Arena, RefusesWhatDoesNotFit) {
+  struct Wide : nn::Module {
+    Tensor w = random({2}, 1, Dtype::f64);
+    Wide() { add_parameter("w", w); }
+  } wide;
+  EXPECT_EQ(refusal([&] { optim::ParameterArena a(wide); }),
+            "arena: parameters must be f32, but w is f64");
+  Net net;
+  const optim::ParameterArena arena(net);
+  EXPECT_EQ(refusal([&] { arena.part(random({3}), 0); }),
+            "arena: expected memory of shape [144], got [3]");
+  EXPECT_EQ(refusal([&] { optim::clip_gradient_norm(arena, 0); }),
+            "clip_gradient_norm: the bound must be above 0, got 0");
+  const optim::ParameterArena later(net);
+  backward_of({net.bias});
+  EXPECT_EQ(refusal([&] { arena.gradients(); }),
+            "arena: the gradient of bias lies elsewhere; was another arena made of the module?");
+}
+
+TEST(Arena, AnEmptyModuleHasAnEmptyArena) {
+  const nn::Module none;
+  const optim::ParameterArena arena(none);
+  EXPECT_EQ(arena.values().shape(), (Shape{0}));
+  EXPECT_EQ(optim::clip_gradient_norm(arena, 1), 0);
+}
+
+}  // namespace
+}  // namespace kinema::test
