@@ -2,6 +2,7 @@
 #include <functional>
 #include <string>
 #include <vector>
+#include "engine/random.h"
 #include "engine/tensor.h"
 
 namespace kinema::engine::video {
@@ -23,18 +24,35 @@ void check_motion(const MotionOptions& options);
 /// rotate_clockwise, rotate_counterclockwise, up, up_left, up_right.
 const std::vector<std::string>& motion_classes();
 
-/// Clip `clip` of class `label` as u8 [1,frames,size,size,3]: a textured shape that moves over a
-/// still textured background, by one of
+/// The frame size at which lengths are given in pixels; they grow with the frame.
+constexpr double motion_reference_size = 64;
+
+/// Where the shape is in one frame; pixels and radians, y downwards, a growing angle clockwise.
+/// x and y are on the torus: any multiple of the size may be added.
+struct MotionPose {
+  double x = 0, y = 0, angle = 0, radius = 1;
+};
+
+/// The poses of clip `clip` of class `label`, one a frame:
 ///   translation  1 to 2.5 px a frame, leaving on one side and entering on the opposite one
 ///   rotation     4 to 10 degrees a frame about the middle of the shape
 ///   zoom         3 to 6 % a frame (less where a clip is long: at most 3.2-fold in all)
-/// **No single frame tells the class**: a frame drawn at random from a clip drawn at random has the
-/// same distribution in all classes. Texture and outline are drawn before and without the class.
+/// **No single frame tells the class**: the pose of a frame drawn at random from a clip drawn at
+/// random has the same distribution in all classes.
 /// The place is uniform on the torus and the angle uniform, at each frame, hence also after any
-/// shift or turn. The logarithm of the scale is m + z (u - 1/2) with m uniform, z the whole zoom of
-/// a clip, u uniform over the frames' times in [0, 1]: over the frames of a zooming clip u runs
+/// shift or turn. The logarithm of the radius is m + z (u - 1/2) with m uniform, z the whole zoom
+/// of a clip, u uniform over the frames' times in [0, 1]: over the frames of a zooming clip u runs
 /// through these times (either way), and in each other class one u is drawn for the clip.
-/// Depends on (seed, label, clip) and size and frames alone.
+/// (The distribution at a given frame is not the same: approaching shapes begin small. Only who
+/// knows which frame it is, or sees several, could use that.)
+std::vector<MotionPose> motion_poses(const MotionOptions& options, int64_t label, int64_t clip);
+
+/// The random numbers of one clip; `what` is "pose" or "look".
+RandomKey motion_key(const MotionOptions& options, int64_t label, int64_t clip, const char* what);
+
+/// The clip as u8 [1,frames,size,size,3]: a textured shape (polygon, ellipse or blob; noise,
+/// checker, stripes or dots of two colours) that moves over a still textured background. Looks are
+/// drawn alike in all classes. Depends on seed, size and frames, label and clip alone.
 Tensor render_motion(const MotionOptions& options, int64_t label, int64_t clip);
 
 /// Called with clips done and clips in all, from one thread at a time.

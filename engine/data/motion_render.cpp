@@ -9,9 +9,6 @@ namespace kinema::engine::video {
 namespace {
 
 constexpr double pi = std::numbers::pi;
-constexpr double reference_size = 64;  // lengths below are pixels at this frame size
-constexpr double least_radius = 11, most_radius = 15;
-constexpr double least_zoom = 0.03, most_zoom = 0.06, most_zoom_frames = 19;
 constexpr double margin = 1.1;         // half the side of a sprite, in radii
 constexpr double texture_radius = 13;  // the radius at which texture lengths are in pixels
 
@@ -120,7 +117,7 @@ class Outline {
   static constexpr size_t steps = 1024;
 
   void polygon(Draws& draws) {
-    const int64_t corners = 3 + draws.below(5);
+    const int64_t corners = 4 + draws.below(4);
     std::vector<double> length(static_cast<size_t>(corners));
     for (double& x : length) x = draws.between(0.75, 1);
     const double wedge = 2 * pi / double(corners);
@@ -193,62 +190,11 @@ class Sprite {
   std::vector<Texel> texels_;
 };
 
-/// Where the shape is in one frame; pixels and radians, y downwards.
-struct Pose {
-  double x = 0, y = 0, angle = 0, radius = 1;
-};
-
-/// What a class does to the pose: one of these is not zero.
-struct Motion {
-  double right = 0, down = 0, turn = 0, zoom = 0;
-};
-
-/// In the order of motion_classes(). On screen y points down, so that a growing angle is clockwise.
-constexpr double diagonal = std::numbers::sqrt2 / 2;
-constexpr Motion motions[] = {
-    {.zoom = 1},                              // approach
-    {.down = 1},                              // down
-    {.right = -diagonal, .down = diagonal},   // down_left
-    {.right = diagonal, .down = diagonal},    // down_right
-    {.right = -1},                            // left
-    {.zoom = -1},                             // recede
-    {.right = 1},                             // right
-    {.turn = 1},                              // rotate_clockwise
-    {.turn = -1},                             // rotate_counterclockwise
-    {.down = -1},                             // up
-    {.right = -diagonal, .down = -diagonal},  // up_left
-    {.right = diagonal, .down = -diagonal},   // up_right
-};
-
-/// The poses of a clip. Every class makes the same draws; see MotionOptions for why each frame's
-/// pose is distributed alike in all of them.
-std::vector<Pose> draw_poses(const MotionOptions& o, const Motion& motion, Draws& draws) {
-  const double unit = double(o.size) / reference_size;
-  const double span = double(o.frames - 1), middle = span / 2;
-  const double x = draws.between(0, double(o.size)), y = draws.between(0, double(o.size));
-  const double angle = draws.between(0, 2 * pi);
-  const double speed = draws.between(1, 2.5) * unit;
-  const double turn = draws.between(4, 10) * pi / 180;
-  const double zoom = draws.between(least_zoom, most_zoom) * std::min(span, most_zoom_frames);
-  const double size = draws.between(std::log(least_radius), std::log(most_radius));
-  const double moment = double(draws.below(o.frames));
-  std::vector<Pose> poses;
-  for (int64_t t = 0; t < o.frames; ++t) {
-    const double time = double(t) - middle;
-    const double zoomed = motion.zoom != 0 ? motion.zoom * time : moment - middle;
-    poses.push_back({.x = x + motion.right * speed * time,
-                     .y = y + motion.down * speed * time,
-                     .angle = angle + motion.turn * turn * time,
-                     .radius = unit * std::exp(size + zoom * zoomed / span)});
-  }
-  return poses;
-}
-
 uint8_t level(float x) { return uint8_t(std::clamp(int(x * 255 + 0.5f), 0, 255)); }
 
 /// Puts the sprite over `frame` ([size,size,3] floats of the background, as bytes in `to`), around
 /// the torus; four samples a pixel.
-void draw(const Sprite& sprite, const Pose& pose, const std::vector<Colour>& background,
+void draw(const Sprite& sprite, const MotionPose& pose, const std::vector<Colour>& background,
           int64_t size, uint8_t* to, int64_t pitch) {
   const double c = std::cos(pose.angle) / pose.radius, s = std::sin(pose.angle) / pose.radius;
   const double reach = margin * pose.radius;
@@ -270,7 +216,7 @@ void draw(const Sprite& sprite, const Pose& pose, const std::vector<Colour>& bac
 }
 
 std::vector<Colour> paint(const Texture& texture, int64_t size) {
-  const double unit = reference_size / double(size);
+  const double unit = motion_reference_size / double(size);
   std::vector<Colour> pixels;
   for (int64_t y = 0; y < size; ++y)
     for (int64_t x = 0; x < size; ++x)
@@ -280,38 +226,11 @@ std::vector<Colour> paint(const Texture& texture, int64_t size) {
 
 }  // namespace
 
-const std::vector<std::string>& motion_classes() {
-  static const std::vector<std::string> names = {"approach",
-                                                 "down",
-                                                 "down_left",
-                                                 "down_right",
-                                                 "left",
-                                                 "recede",
-                                                 "right",
-                                                 "rotate_clockwise",
-                                                 "rotate_counterclockwise",
-                                                 "up",
-                                                 "up_left",
-                                                 "up_right"};
-  return names;
-}
-
-void check_motion(const MotionOptions& o) {
-  check(o.size >= 16 && o.size <= 4096 && o.size % 2 == 0,
-        "motion: size must be even and 16 to 4096 pixels, got ", o.size);
-  check(o.frames >= 2 && o.frames <= 10000, "motion: frames must be 2 to 10000, got ", o.frames);
-  check(o.clips >= 1, "motion: clips must be positive, got ", o.clips);
-  check(o.fps > 0 && o.fps <= 1000, "motion: fps must be above 0 and at most 1000, got ", o.fps);
-}
-
 Tensor render_motion(const MotionOptions& o, int64_t label, int64_t clip) {
-  check_motion(o);
-  check(label >= 0 && label < int64_t(std::size(motions)), "motion: expected a class below ",
-        std::size(motions), ", got ", label);
-  Draws draws(key_of(o.seed, "motion/" + std::to_string(label) + "/" + std::to_string(clip)));
+  const std::vector<MotionPose> poses = motion_poses(o, label, clip);
+  Draws draws(motion_key(o, label, clip, "look"));
   const Texture ground(draws), skin(draws);
   const Outline outline(draws);
-  const std::vector<Pose> poses = draw_poses(o, motions[label], draws);
   const Sprite sprite(outline, skin, std::max<int64_t>(32, o.size * 3 / 2));
   const std::vector<Colour> background = paint(ground, o.size);
   Tensor frames = empty({1, o.frames, o.size, o.size, 3}, Dtype::u8);
