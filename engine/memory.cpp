@@ -1,13 +1,11 @@
 #include "engine/memory.h"
+#include <sys/mman.h>
+#include <unistd.h>
 #include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <mutex>
 #include "kernels/base/view.h"
-
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
 namespace kinema::engine {
 
@@ -15,43 +13,109 @@ namespace {
 
 constexpr int64_t alignment = 64;
 constexpr int64_t huge_page = 2 << 20;
+constexpr int64_t page = 4096;
+constexpr int64_t small = 64 << 10;  // below this the C library's own cache serves as well
 #ifdef __SANITIZE_ADDRESS__
-constexpr bool reuse = false;  // blocks of exact size, freed at once: the sanitizer sees each fault
+constexpr bool pooled =
+    false;  // blocks of exact size, freed at once: the sanitizer sees each fault
 #else
-constexpr bool reuse = true;
+constexpr bool pooled = true;
 #endif
 
-/// Freed blocks by size. Fresh memory from the system costs a page fault every 4 KiB, which is as
-/// dear as a pass over it; a step asks for the same sizes as the one before.
+/// One range of addresses as large as the machine's memory, of which pages come into being when
+/// they are first written. A fresh page costs as much as a pass over it, so freed blocks are kept,
+/// joined with their neighbours and handed out again, lowest address first: a step of training
+/// touches the pages that the step before it touched, and no more than it needs at once.
+class Heap {
+ public:
+  Heap() {
+    capacity_ = int64_t(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE) / huge_page * huge_page;
+    void* range = mmap(nullptr, size_t(capacity_ + huge_page), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    kernels::check(range != MAP_FAILED, "memory: could not reserve ", capacity_,
+                   " bytes of addresses; raise the limit of virtual memory (ulimit -v)");
+    base_ = reinterpret_cast<char*>(kernels::round_up(int64_t(range), huge_page));
+    madvise(base_, size_t(capacity_), MADV_HUGEPAGE);
+    free_[0] = capacity_;
+  }
+
+  void* take(int64_t bytes) {
+    for (auto gap = free_.begin(); gap != free_.end(); ++gap) {
+      const auto [at, length] = *gap;
+      if (length < bytes) continue;
+      free_.erase(gap);
+      if (length > bytes) free_[at + bytes] = length - bytes;
+      touched_ = std::max(touched_, at + bytes);
+      return base_ + at;
+    }
+    return nullptr;
+  }
+
+  void give(void* block, int64_t bytes) {
+    int64_t at = static_cast<char*>(block) - base_;
+    auto next = free_.lower_bound(at);
+    if (next != free_.end() && next->first == at + bytes) {
+      bytes += next->second;
+      next = free_.erase(next);
+    }
+    if (next != free_.begin()) {
+      const auto before = std::prev(next);
+      if (before->first + before->second == at) {
+        at = before->first;
+        bytes += before->second;
+        free_.erase(before);
+      }
+    }
+    free_[at] = bytes;
+  }
+
+  /// Gives the pages of free blocks back to the system.
+  void trim() {
+    for (const auto& [at, length] : free_)
+      if (at < touched_)
+        madvise(base_ + at, size_t(std::min(length, touched_ - at)), MADV_DONTNEED);
+  }
+
+  int64_t capacity() const { return capacity_; }
+
+ private:
+  char* base_ = nullptr;
+  int64_t capacity_ = 0, touched_ = 0;
+  std::map<int64_t, int64_t> free_;  // offset to length
+};
+
+/// All memory of tensors, counted.
 class Pool {
  public:
-  /// A block of at least `bytes`; `held` receives its true size.
   void* take(int64_t bytes, int64_t& held) {
     std::lock_guard lock(mutex_);
-    auto found = free_.lower_bound(bytes);
-    // A block far too large would be missing where its size is needed.
-    if (found != free_.end() && found->first <= bytes + bytes / 8 + 4096) {
-      held = found->first;
-      void* block = found->second;
-      free_.erase(found);
-      use_.cached -= held;
-      count(held);
-      return block;
-    }
-    return fresh(bytes, held);
+    held = pooled ? kernels::round_up(bytes, bytes < small ? alignment : page) : bytes;
+    const bool from_heap = pooled && held >= small;
+    void* block = nullptr;
+    if (from_heap)
+      block = heap().take(held);
+    else if (posix_memalign(&block, size_t(alignment), size_t(held)))
+      block = nullptr;
+    kernels::check(block, "memory: could not allocate ", bytes, " bytes; tensors hold ", use_.live,
+                   " of ", heap().capacity(),
+                   "; use a smaller batch, fewer frames or smaller frames");
+    use_.live += held;
+    use_.peak = std::max(use_.peak, use_.live);
+    return block;
   }
 
   void give(void* block, int64_t held) {
     std::lock_guard lock(mutex_);
     use_.live -= held;
-    if (!reuse) return std::free(block);
-    use_.cached += held;
-    free_.emplace(held, block);
+    if (pooled && held >= small)
+      heap().give(block, held);
+    else
+      std::free(block);
   }
 
   void trim() {
     std::lock_guard lock(mutex_);
-    release_all();
+    if (pooled) heap().trim();
   }
 
   MemoryUse use() {
@@ -60,51 +124,12 @@ class Pool {
   }
 
  private:
-  void* fresh(int64_t bytes, int64_t& held) {
-    if (!reuse) {
-      held = bytes;
-      count(held);
-      void* exact = nullptr;
-      kernels::check(!posix_memalign(&exact, size_t(alignment), size_t(bytes)),
-                     "memory: could not allocate ", bytes, " bytes");
-      return exact;
-    }
-    held = kernels::round_up(bytes, bytes >= huge_page ? huge_page : alignment);
-    // What is kept for reuse but did not fit must not raise the peak.
-    if (use_.live + use_.cached + held > use_.peak && use_.cached > 0) release_largest(held);
-    const int64_t align = bytes >= huge_page ? huge_page : alignment;
-    void* block = std::aligned_alloc(size_t(align), size_t(held));
-    if (!block) {
-      release_all();
-      block = std::aligned_alloc(size_t(align), size_t(held));
-    }
-    kernels::check(block, "memory: could not allocate ", bytes, " bytes; tensors hold ", use_.live,
-                   "; use a smaller batch, fewer frames or smaller frames");
-#ifdef __linux__
-    if (bytes >= huge_page) madvise(block, size_t(held), MADV_HUGEPAGE);
-#endif
-    count(held);
-    return block;
+  static Heap& heap() {
+    static Heap& instance = *new Heap;
+    return instance;
   }
-
-  void count(int64_t held) {
-    use_.live += held;
-    use_.peak = std::max(use_.peak, use_.live);
-  }
-
-  void release_largest(int64_t wanted) {
-    while (wanted > 0 && !free_.empty()) {
-      auto last = std::prev(free_.end());
-      wanted -= last->first;
-      use_.cached -= last->first;
-      std::free(last->second);
-      free_.erase(last);
-    }
-  }
-  void release_all() { release_largest(use_.cached); }
 
   std::mutex mutex_;
-  std::multimap<int64_t, void*> free_;
   MemoryUse use_;
 };
 

@@ -8,7 +8,7 @@ namespace kinema::engine {
 /// Where a tensor's memory lies. `meta` has none: shapes alone.
 enum class Device : uint8_t { cpu, meta };
 
-/// One allocation, 64-byte aligned, given back to a cache of blocks when its last owner goes.
+/// One allocation, 64-byte aligned, given back for reuse when its last owner goes.
 class Storage {
  public:
   Storage(Device device, int64_t bytes);
@@ -27,13 +27,13 @@ class Storage {
 };
 using StoragePtr = std::shared_ptr<Storage>;
 
-/// Bytes that live tensors hold, the most they ever held, and bytes kept for reuse.
+/// Bytes that live tensors hold, and the most they ever held.
 struct MemoryUse {
-  int64_t live = 0, peak = 0, cached = 0;
+  int64_t live = 0, peak = 0;
 };
 MemoryUse memory_use();
 
-/// Gives cached blocks back to the system.
+/// Gives the pages of freed tensors back to the system.
 void trim_memory();
 
 }  // namespace kinema::engine
