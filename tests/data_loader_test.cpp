@@ -95,6 +95,15 @@ TEST_F(LoaderTest, DoesNotDependOnThreadsMemoryOrCache) {
   EXPECT_NE(all(recipe, o, 3), want);
 }
 
+TEST_F(LoaderTest, DrawsBelongToTheSampleNotToItsPlace) {
+  LoaderOptions o{.batch = 1, .training = true, .shuffle = true, .seed = 5, .threads = 2};
+  const All shuffled = all(small(), o, 1);
+  o.shuffle = false;
+  const All in_order = all(small(), o, 1);
+  for (size_t b = 0; b < 11; ++b)
+    EXPECT_EQ(shuffled.clips[b], in_order.clips[size_t(shuffled.index[b][0])]) << b;
+}
+
 TEST_F(LoaderTest, EpochsCanBeTakenUpAnywhere) {
   const LoaderOptions o{.batch = 3, .training = true, .shuffle = true, .seed = 5, .threads = 2};
   const All want = all(small(), o, 3);
