@@ -10,7 +10,7 @@ EarlyFusion::EarlyFusion(const ModelOptions& o)
                  .widths = o.widths,
                  .first_kernel = {o.frames, 3, 3},
                  .batch_norm = o.batch_norm}),
-      dropout_(this, "dropout", {.share = o.dropout}),
+      dropout_(this, "dropout", o.dropout),
       classify_(this, "classify", {.in = features_.channels, .out = o.classes}) {}
 
 Tensor EarlyFusion::forward(const Tensor& clips) {

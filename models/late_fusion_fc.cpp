@@ -29,7 +29,7 @@ LateFusionFc::LateFusionFc(const ModelOptions& o)
               {.in = features_of_clip(o.frames, features_.output, features_.channels),
                .out = o.hidden,
                .relu = true}),
-      dropout_(this, "dropout", {.share = o.dropout}),
+      dropout_(this, "dropout", o.dropout),
       classify_(this, "classify", {.in = o.hidden, .out = o.classes}) {}
 
 Tensor LateFusionFc::forward(const Tensor& clips) {

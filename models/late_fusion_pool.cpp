@@ -6,7 +6,7 @@ namespace kinema::models {
 LateFusionPool::LateFusionPool(const ModelOptions& o)
     : features_(this, "features",
                 {.size = {1, o.height, o.width}, .widths = o.widths, .batch_norm = o.batch_norm}),
-      dropout_(this, "dropout", {.share = o.dropout}),
+      dropout_(this, "dropout", o.dropout),
       classify_(this, "classify", {.in = features_.channels, .out = o.classes}) {}
 
 Tensor LateFusionPool::forward(const Tensor& clips) {

@@ -12,7 +12,7 @@ SlowFusion::SlowFusion(const ModelOptions& o)
                  .kernel = {3, 3, 3},
                  .pool = {4, 4, 4},
                  .batch_norm = o.batch_norm}),
-      dropout_(this, "dropout", {.share = o.dropout}),
+      dropout_(this, "dropout", o.dropout),
       classify_(this, "classify", {.in = features_.channels, .out = o.classes}) {}
 
 Tensor SlowFusion::forward(const Tensor& clips) {

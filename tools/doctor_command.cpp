@@ -109,13 +109,13 @@ int doctor(bool as_json) {
   } else {
     for (const auto& [key, value] : found.items()) {
       if (!value.is_object()) {
-        std::printf("%-16s%s\n", key.c_str(),
+        std::printf("%-17s%s\n", key.c_str(),
                     value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
         continue;
       }
       std::printf("%s\n", key.c_str());
       for (const auto& [name, what] : value.items())
-        std::printf("  %-14s%s\n", name.c_str(), what.get<std::string>().c_str());
+        std::printf("  %-15s%s\n", name.c_str(), what.get<std::string>().c_str());
     }
   }
   const json& backends = found["backends"];

@@ -21,7 +21,6 @@ int summarise(const Options& options, const Settings& s) {
   const models::ModelOptions o = s.network.options_for(model, s.classes, options);
   engine::DeviceScope meta(engine::Device::meta);
   const std::unique_ptr<models::Classifier> network = model.create(o);
-  network->train(false);
   const Shape clip{1, o.frames, o.height, o.width, 3};
   const engine::train::Summary summary = engine::train::summarise(
       *network, clip, [&](const Tensor& clips) { return network->forward(clips); });

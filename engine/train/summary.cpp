@@ -98,7 +98,12 @@ class Recorder : public Observer {
   std::vector<StoragePtr> kept_;  ///< no address may come twice
 };
 
-std::string joined(const Shape& s) { return fmt::format("{}", fmt::join(s.begin(), s.end(), "x")); }
+template <class Sizes>
+std::string joined(const Sizes& sizes) {
+  std::string text;
+  for (int64_t size : sizes) text += (text.empty() ? "" : "x") + std::to_string(size);
+  return text;
+}
 
 /// 1234567 as 1,234,567.
 std::string grouped(int64_t n) {
@@ -137,13 +142,12 @@ void to_json(nlohmann::json& j, const Summary& s) {
 }
 
 std::string table_of(const Summary& s) {
-  const char* row = "{:<16} {:<20} {:>18} {:>12} {:>16} {:>14}  {}\n";
+  const char* row = "{:<22} {:<12} {:>17} {:>12} {:>15} {:>13}  {}\n";
   std::string text = fmt::format(fmt::runtime(row), "layer", "operation", "output", "parameters",
                                  "multiply-adds", "bytes", "sees T x H x W");
   for (const Layer& l : s.layers)
     text += fmt::format(fmt::runtime(row), l.path, l.op, joined(l.output), grouped(l.parameters),
-                        grouped(l.macs), grouped(l.activation_bytes),
-                        fmt::format("{}", fmt::join(l.receptive_field, "x")));
+                        grouped(l.macs), grouped(l.activation_bytes), joined(l.receptive_field));
   return text + fmt::format(fmt::runtime(row), "total", "", "", grouped(s.parameters),
                             grouped(s.macs), grouped(s.activation_bytes), "");
 }

@@ -14,7 +14,7 @@ ConvBlock::ConvBlock(Module* parent, const std::string& name, const Config& c)
             .kernel = c.kernel,
             .padding = c.padding,
             .bias = !c.batch_norm}) {
-  if (c.batch_norm) norm.emplace(this, "norm", engine::nn::BatchNorm::Config{.channels = c.out});
+  if (c.batch_norm) norm.emplace(this, "norm", c.out);
 }
 
 Tensor ConvBlock::forward(const Tensor& x) {

@@ -1,12 +1,14 @@
 #include "tools/base/network.h"
 #include <omp.h>
+#include <algorithm>
 #include <charconv>
 #include "engine/train/run_folder.h"
 #include "tools/base/versions.h"
 
 namespace kinema::tools {
 
-using engine::check, engine::video::FrameSize;
+namespace video = engine::video;
+using engine::check, video::FrameSize;
 using nlohmann::json;
 
 const models::Model& model_or_usage(const std::string& name) {
@@ -66,6 +68,52 @@ models::ModelOptions ModelSettings::options_for(const models::Model& model, int6
   return o;
 }
 
+void ClipSettings::declare(Options& options) {
+  options.add("--frame-stride", frame_stride, "video frames from one frame of a clip to the next",
+              1);
+  options.add("--short-side", short_side,
+              "resize the shorter side of videos to this before the crop, pixels; 0: keep their "
+              "size (default: that of the crop)");
+  options.add_flag("--flip", flip, "mirror half of the clips in training");
+  options.add("--eval-clips", clips, "clips of a video in evaluation", 1);
+  options.add("--eval-crops", crops, "crops of a clip in evaluation", 1);
+}
+
+video::Recipe ClipSettings::recipe_for(const models::ModelOptions& network,
+                                       const Options& given) const {
+  video::Recipe r;
+  r.frames = network.frames;
+  r.frame_stride = frame_stride;
+  r.height = network.height;
+  r.width = network.width;
+  r.short_side = given.given("--short-side") ? short_side : std::min(r.height, r.width);
+  r.flip = flip;
+  r.clips = clips;
+  r.crops = crops;
+  return r;
+}
+
+void ViewSettings::declare(Options& options) {
+  options.add("--clips", clips, "clips of the video; 0: as in training");
+  options.add("--crops", crops, "crops of a clip; 0: as in training");
+  options.add_choice("--average", average, {"softmax", "logits"},
+                     "what is averaged over the views");
+}
+
+void ViewSettings::apply(video::Recipe& recipe) const {
+  if (clips) recipe.clips = clips;
+  if (crops) recipe.crops = crops;
+}
+
+engine::train::Average ViewSettings::rule() const {
+  return average == "logits" ? engine::train::Average::logits : engine::train::Average::softmax;
+}
+
+void declare_source(Options& options, std::string& run, std::string& weights) {
+  options.add("--run", run, "run folder of the trained network (its best weights, else its last)");
+  options.add("--weights", weights, "checkpoint file of the network");
+}
+
 json describe(const Network& network) {
   return {{"model", network.model->name},   {"options", network.options},
           {"classes", network.classes},     {"recipe", network.recipe},
@@ -73,10 +121,10 @@ json describe(const Network& network) {
 }
 
 Network load_network(const std::string& run, const std::string& weights) {
-  usage(run.empty() != weights.empty(), "name the network with either --run FOLDER or --weights ",
-        "FILE");
-  const std::filesystem::path path = engine::train::checkpoint_of(run.empty() ? weights : run);
-  const engine::train::Checkpoint checkpoint = engine::train::read_checkpoint(path);
+  usage(!run.empty() || !weights.empty(),
+        "name the trained network with --run FOLDER or --weights ", "FILE");
+  std::filesystem::path path = engine::train::checkpoint_of(run.empty() ? weights : run);
+  engine::train::Checkpoint checkpoint = engine::train::read_checkpoint(path);
   Network n;
   try {
     n.model = &models::find_model(checkpoint.run.at("model").get<std::string>());
@@ -86,7 +134,13 @@ Network load_network(const std::string& run, const std::string& weights) {
   } catch (const json::exception&) {
     engine::fail("checkpoint: ", path, " has a damaged description");
   }
+  check(n.options.classes == int64_t(n.classes.size()), "checkpoint: ", path, " names ",
+        n.classes.size(), " classes, but its network has ", n.options.classes);
   n.net = n.model->create(n.options);
+  if (!run.empty() && !weights.empty()) {
+    path = weights;
+    checkpoint.tensors = engine::io::read_safetensors(path);
+  }
   engine::io::load_state(*n.net, checkpoint.tensors, "\"" + path.string() + "\"",
                          engine::train::optimiser_prefix);
   n.net->train(false);

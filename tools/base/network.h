@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 #include "engine/data/transform.h"
+#include "engine/train/evaluate.h"
 #include "models/base/model.h"
 #include "tools/base/options.h"
 
@@ -34,6 +35,30 @@ struct ModelSettings {
                                    const Options& given) const;
 };
 
+/// Options that several subcommands share: how clips are cut from videos.
+struct ClipSettings {
+  int64_t frame_stride = 1, short_side = 0, clips = 1, crops = 1;
+  bool flip = false;
+
+  /// For training; the names of the evaluation's options begin with "--eval-" there.
+  void declare(Options& options);
+  /// The recipe that evaluation follows; training differs in its number of frames alone.
+  engine::video::Recipe recipe_for(const models::ModelOptions& network, const Options& given) const;
+};
+
+/// Options that evaluation and prediction share: over which views of a video is averaged, and what.
+struct ViewSettings {
+  int64_t clips = 0, crops = 0;  ///< 0: as the network was evaluated in training
+  std::string average = "softmax";
+
+  void declare(Options& options);
+  void apply(engine::video::Recipe& recipe) const;
+  engine::train::Average rule() const;
+};
+
+/// --run and --weights.
+void declare_source(Options& options, std::string& run, std::string& weights);
+
 /// A network with what it takes to feed it and to read its answers.
 struct Network {
   const models::Model* model = nullptr;
@@ -46,9 +71,9 @@ struct Network {
 /// What a checkpoint says about its network.
 nlohmann::json describe(const Network& network);
 
-/// Where --run and --weights point to: the network with its weights, ready for inference.
-/// Errors: both or none given; no such file; a checkpoint that cannot be read; weights that do not
-/// fit.
+/// Where --run or --weights point to: the network with its weights, ready for inference. Of both
+/// given, the run says what network it is. Errors: none given; no such file; a checkpoint that
+/// cannot be read; weights that do not fit.
 Network load_network(const std::string& run, const std::string& weights);
 
 /// "apply_eye_makeup, baseball_pitch, ...": at most six names.

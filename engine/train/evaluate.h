@@ -1,0 +1,41 @@
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+#include "engine/data/loader.h"
+#include "engine/nn/module.h"
+#include "engine/train/metrics.h"
+
+namespace kinema::engine::train {
+
+/// Clips [N,T,H,W,3] to scores [N,classes] before softmax.
+using Forward = std::function<Tensor(const Tensor& clips)>;
+
+/// How the views of one video (clips x crops) become one answer.
+enum class Average {
+  softmax,  ///< the mean of their probabilities
+  logits    ///< the probabilities of their mean scores
+};
+const char* name_of(Average average);
+
+/// Probabilities of the classes from the scores of each view.
+std::vector<double> average_views(const std::vector<std::vector<double>>& scores, Average average);
+
+/// The answer for one video of a data set.
+struct Answer {
+  int64_t sample = 0;  ///< which of the data set
+  std::vector<double> probabilities;
+};
+
+struct Evaluation {
+  Metrics metrics;  ///< its loss is -log p(label), the mean over videos
+  std::vector<Answer> answers;
+  double seconds = 0;
+};
+
+/// Runs every video of `loader` (one without training) through the network in inference mode, off
+/// the tape. `progress` hears how many videos are done.
+Evaluation evaluate(nn::Module& network, const Forward& forward, video::Loader& loader,
+                    Average average, const std::function<void(int64_t done)>& progress = {});
+
+}  // namespace kinema::engine::train

@@ -1,0 +1,125 @@
+#include <fmt/format.h>
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include "engine/train/evaluate.h"
+#include "engine/train/progress.h"
+#include "tools/base/command.h"
+#include "tools/base/network.h"
+
+namespace kinema::tools {
+
+namespace {
+
+namespace train = engine::train;
+namespace video = engine::video;
+
+struct Settings {
+  std::string run, weights, data;
+  ViewSettings views;
+  int64_t batch = 16, threads = 0, workers = 2, memory_cap_mb = 1024;
+  bool json = false;
+};
+
+/// The videos of `folder`, labelled by the network's classes: it may hold a part of them.
+video::Dataset read_data(const std::string& folder, const std::vector<std::string>& classes) {
+  video::Dataset found = video::scan_folder(folder);
+  for (video::Sample& s : found.samples) {
+    const std::string& name = found.classes[size_t(s.label)];
+    const auto at = std::find(classes.begin(), classes.end(), name);
+    engine::check(at != classes.end(), "eval: ", std::filesystem::path(folder), " has class '",
+                  name, "', which the network does not know; it knows ", listed(classes));
+    s.label = at - classes.begin();
+  }
+  found.classes = classes;
+  return found;
+}
+
+nlohmann::json report(const Network& n, const train::Evaluation& e, const Settings& s) {
+  return {
+      {"model", n.model->name},   {"videos", e.metrics.count()},       {"top1", e.metrics.top1()},
+      {"top5", e.metrics.top5()}, {"loss", e.metrics.loss()},          {"average", s.views.average},
+      {"clips", n.recipe.clips},  {"crops", n.recipe.crops},           {"seconds", e.seconds},
+      {"classes", n.classes},     {"confusion", e.metrics.confusion()}};
+}
+
+void print(const nlohmann::json& r) {
+  for (size_t c = 0; c < r["classes"].size(); ++c) {
+    const auto row = r["confusion"][c].get<std::vector<int64_t>>();
+    int64_t all = 0;
+    for (int64_t n : row) all += n;
+    if (!all) continue;
+    std::printf("%s\n",
+                fmt::format("{:<24}{:>4} of {:>4}  {:>5.1f}%", r["classes"][c].get<std::string>(),
+                            row[c], all, 100 * double(row[c]) / double(all))
+                    .c_str());
+  }
+  std::printf(
+      "%s\n",
+      fmt::format("top-1 {:.1f}%  top-5 {:.1f}%  loss {:.4f}  of {} videos; mean of {} over "
+                  "{} x {} views (clips x crops)",
+                  100 * r["top1"].get<double>(), 100 * r["top5"].get<double>(),
+                  r["loss"].get<double>(), r["videos"].get<int64_t>(),
+                  r["average"].get<std::string>(), r["clips"].get<int64_t>(),
+                  r["crops"].get<int64_t>())
+          .c_str());
+}
+
+int evaluate(const Settings& s) {
+  usage(!s.data.empty(), "eval: name a folder with one folder of videos a class with --data");
+  set_threads(s.threads);
+  Network n = load_network(s.run, s.weights);
+  s.views.apply(n.recipe);
+  const video::Dataset data = read_data(s.data, n.classes);
+  video::Loader loader(data, n.recipe,
+                       {.batch = std::max<int64_t>(1, s.batch / n.recipe.views()),
+                        .threads = int(s.workers),
+                        .memory_cap_bytes = s.memory_cap_mb << 20,
+                        .cache_bytes = 0});
+  train::ProgressLine line;
+  const auto began = std::chrono::steady_clock::now();
+  const train::Evaluation e = train::evaluate(
+      *n.net, [&](const Tensor& x) { return n.net->forward(x); }, loader, s.views.rule(),
+      [&](int64_t done) {
+        if (!line.due()) return;
+        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+        const double left = double(data.samples.size()) - double(done);
+        line.show(
+            fmt::format("eval: {}/{} videos  {:.1f} videos/s  ETA {}  data wait {:.0f}%  "
+                        "memory {} MB",
+                        done, data.samples.size(), double(done) / took.count(),
+                        train::clock_text(took.count() / double(done) * left),
+                        100 * loader.wait_seconds() / took.count(), train::memory_held() >> 20));
+      });
+  line.end();
+  const nlohmann::json result = report(n, e, s);
+  if (s.json) {
+    std::printf("%s\n", result.dump(2).c_str());
+  } else {
+    print(result);
+  }
+  return 0;
+}
+
+std::function<int()> define(Options& options) {
+  auto s = std::make_shared<Settings>();
+  declare_source(options, s->run, s->weights);
+  options.add("--data", s->data, "folder with one folder of videos a class");
+  s->views.declare(options);
+  options.add("--batch", s->batch, "clips that run through the network at once", 1);
+  options.add("--threads", s->threads, "threads that compute; 0: all cores");
+  options.add("--workers", s->workers, "threads that decode videos", 1);
+  options.add("--memory-cap", s->memory_cap_mb, "MB of clips that wait for the network", 1);
+  options.add_flag("--json", s->json, "print JSON");
+  options.add_config();
+  return [s] { return evaluate(*s); };
+}
+
+}  // namespace
+
+extern const Command eval_command;
+const Command eval_command = {"eval", "how well a trained network names a folder of videos",
+                              define};
+
+}  // namespace kinema::tools

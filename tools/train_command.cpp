@@ -1,0 +1,234 @@
+#include <fmt/format.h>
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include "engine/data/loader.h"
+#include "engine/optim/schedule.h"
+#include "engine/train/trainer.h"
+#include "tools/base/command.h"
+#include "tools/base/interrupt.h"
+#include "tools/base/network.h"
+
+namespace kinema::tools {
+
+namespace {
+
+namespace fs = std::filesystem;
+namespace train = engine::train;
+namespace video = engine::video;
+
+struct Settings {
+  std::string data, val, model, run, weights;
+  double val_fraction = 0;
+  ModelSettings network;
+  ClipSettings clips;
+  int64_t epochs = 0, batch = 16, warmup = -1, seed = 1, threads = 0, workers = 2, eval_every = 1;
+  int64_t memory_cap_mb = 1024, cache_mb = 512;
+  double lr = 0.1, momentum = 0.9, weight_decay = 1e-4, clip_norm = 0, label_smoothing = 0;
+  bool nesterov = false, quiet = false;
+  std::string schedule = "cosine", average = "softmax";
+};
+
+/// The two data sets: what is trained on and what is evaluated.
+struct Data {
+  video::Dataset train, held_out;
+  std::string evaluated;  ///< what the second is, for people
+};
+
+Data read_data(const Settings& s) {
+  Data d;
+  d.train = video::scan_folder(s.data);
+  if (!s.val.empty()) {
+    d.held_out = video::scan_folder(s.val);
+    engine::check(d.held_out.classes == d.train.classes, "train: ", fs::path(s.val),
+                  " has classes ", listed(d.held_out.classes), ", but ", fs::path(s.data), " has ",
+                  listed(d.train.classes));
+    d.evaluated = "videos of " + s.val;
+  } else if (s.val_fraction > 0) {
+    const video::Split parts = video::split(d.train, s.val_fraction, uint64_t(s.seed));
+    d.train = parts.train;
+    d.held_out = parts.held_out;
+    engine::check(!d.train.samples.empty() && !d.held_out.samples.empty(), "train: --val-fraction ",
+                  s.val_fraction, " leaves ", d.train.samples.size(), " videos to train on and ",
+                  d.held_out.samples.size(), " to evaluate");
+    d.evaluated = "held-out videos";
+  } else {
+    d.held_out = d.train;
+    d.evaluated = "training videos (no held-out set: give --val or --val-fraction)";
+  }
+  return d;
+}
+
+/// Enough epochs for 200 steps, at least 20.
+int64_t epochs_for(int64_t wanted, int64_t steps_an_epoch) {
+  return wanted ? wanted : std::max<int64_t>(20, (199 + steps_an_epoch) / steps_an_epoch);
+}
+
+/// "step" divides the rate by 10 after a half and after three quarters of the run.
+engine::optim::Schedule schedule_of(const Settings& s, int64_t steps) {
+  using engine::optim::Schedule;
+  Schedule schedule{.rate = s.lr,
+                    .milestones = {steps / 2, steps * 3 / 4},
+                    .steps = steps,
+                    .warmup = s.warmup < 0 ? steps / 20 : s.warmup};
+  if (s.schedule == "step") schedule.kind = Schedule::Kind::step;
+  if (s.schedule == "cosine") schedule.kind = Schedule::Kind::cosine;
+  schedule.check();
+  return schedule;
+}
+
+/// runs/MODEL, or the first of runs/MODEL-2, -3, ... that does not exist.
+fs::path free_folder(const std::string& model) {
+  fs::path path = fs::path("runs") / model;
+  for (int i = 2; fs::exists(path); ++i)
+    path = fs::path("runs") / (model + "-" + std::to_string(i));
+  return path;
+}
+
+void check_settings(const Settings& s) {
+  usage(!s.data.empty(), "train: name a folder with one folder of videos a class with --data");
+  usage(!s.model.empty(), "train: name a network with --model: ", model_names());
+  usage(s.val.empty() || s.val_fraction == 0, "train: give either --val or --val-fraction");
+  usage(s.val_fraction < 1, "--val-fraction must be below 1, got ", s.val_fraction);
+  usage(s.label_smoothing <= 1, "--label-smoothing must be at most 1, got ", s.label_smoothing);
+  usage(s.momentum < 1, "--momentum must be below 1, got ", s.momentum);
+}
+
+/// The network with its first weights, its recipe and its classes.
+Network make_network(const Settings& s, const Options& given, const models::Model& model,
+                     const std::vector<std::string>& classes) {
+  Network n;
+  n.model = &model;
+  n.options = s.network.options_for(model, int64_t(classes.size()), given);
+  n.recipe = s.clips.recipe_for(n.options, given);
+  n.classes = classes;
+  n.net = model.create(n.options);
+  n.net->initialise(uint64_t(s.seed));
+  if (!s.weights.empty())
+    engine::io::load_state(*n.net, engine::io::read_safetensors(s.weights), "\"" + s.weights + "\"",
+                           train::optimiser_prefix);
+  return n;
+}
+
+video::LoaderOptions loader_options(const Settings& s, bool training, int64_t views) {
+  return {.batch = training ? s.batch : std::max<int64_t>(1, s.batch / views),
+          .training = training,
+          .shuffle = training,
+          .seed = uint64_t(s.seed),
+          .threads = int(s.workers),
+          .memory_cap_bytes = s.memory_cap_mb << 20,
+          .cache_bytes = s.cache_mb << 20};
+}
+
+void say_result(const train::TrainResult& r, const Settings& s, const Data& data,
+                const fs::path& folder) {
+  if (r.interrupted) {
+    std::printf("%s\n", fmt::format("interrupted in epoch {} after {} steps; checkpoint: {}",
+                                    r.epochs + 1, r.steps, (folder / "last.safetensors").string())
+                            .c_str());
+    return;
+  }
+  std::printf("%s\n",
+              fmt::format("{} epochs, {} steps: top-1 {:.1f}%, best {:.1f}% in epoch {}, of {} {}; "
+                          "mean of {} over {} x {} views; run folder: {}",
+                          r.epochs, r.steps, 100 * r.last.val_top1, 100 * r.best_top1, r.best_epoch,
+                          data.held_out.samples.size(), data.evaluated, s.average, s.clips.clips,
+                          s.clips.crops, folder.string())
+                  .c_str());
+}
+
+int run_training(const Settings& s, const Options& given) {
+  check_settings(s);
+  const models::Model& model = model_or_usage(s.model);
+  set_threads(s.threads);
+  const Data data = read_data(s);
+  Network network = make_network(s, given, model, data.train.classes);
+  video::Recipe training = network.recipe;
+  if (model.training_frames) training.frames = model.training_frames;
+  video::Loader clips(data.train, training, loader_options(s, true, 1));
+  video::Loader held_out(data.held_out, network.recipe,
+                         loader_options(s, false, network.recipe.views()));
+  const int64_t epochs = epochs_for(s.epochs, clips.batches());
+  engine::optim::ParameterArena arena(*network.net);
+  engine::optim::Sgd sgd(
+      arena, {.momentum = s.momentum, .nesterov = s.nesterov, .weight_decay = s.weight_decay});
+  nlohmann::json config = describe(network);
+  config["train"] = given.values();
+  const fs::path folder = s.run.empty() ? free_folder(s.model) : fs::path(s.run);
+  train::RunFolder run(folder, config);
+  std::fprintf(stderr, "%s\n",
+               fmt::format("train: {} on {} videos of {} classes, evaluated on {} {}", model.name,
+                           data.train.samples.size(), data.train.classes.size(),
+                           data.held_out.samples.size(), data.evaluated)
+                   .c_str());
+  catch_interrupts();
+  const train::TrainResult result = train::train(
+      {.network = *network.net,
+       .forward = [&](const Tensor& x) { return network.net->forward(x); },
+       .arena = arena,
+       .optimiser = sgd,
+       .learning_rate = schedule_of(s, epochs * clips.batches()),
+       .train = clips,
+       .held_out = held_out,
+       .folder = &run,
+       .description = config},
+      {.epochs = epochs,
+       .evaluate_every = s.eval_every,
+       .seed = uint64_t(s.seed),
+       .label_smoothing = s.label_smoothing,
+       .clip_norm = s.clip_norm,
+       .average = s.average == "logits" ? train::Average::logits : train::Average::softmax,
+       .quiet = s.quiet,
+       .stop = interrupted});
+  say_result(result, s, data, folder);
+  return result.interrupted ? interrupted_exit : 0;
+}
+
+void declare_optimiser(Options& options, Settings& s) {
+  options.add("--epochs", s.epochs,
+              "passes over the videos; 0: as many as give 200 steps, at least 20");
+  options.add("--batch", s.batch, "videos of a step", 1);
+  options.add("--lr", s.lr, "highest learning rate");
+  options.add("--momentum", s.momentum, "of SGD");
+  options.add_flag("--nesterov", s.nesterov, "Nesterov's form of the momentum");
+  options.add("--weight-decay", s.weight_decay, "of SGD, per step");
+  options.add_choice("--schedule", s.schedule, {"cosine", "step", "constant"},
+                     "course of the learning rate");
+  options.add("--warmup", s.warmup, "steps of linear warm-up; -1: a twentieth of all", -1);
+  options.add("--clip-norm", s.clip_norm, "bound on the norm of the gradient; 0: none");
+  options.add("--label-smoothing", s.label_smoothing, "share of the target given to all classes");
+}
+
+std::function<int()> define(Options& options) {
+  auto s = std::make_shared<Settings>();
+  options.add("--data", s->data, "folder with one folder of videos a class");
+  options.add("--model", s->model, "network: " + model_names());
+  options.add("--val", s->val, "such a folder, to evaluate on");
+  options.add("--val-fraction", s->val_fraction, "share of each class held out to evaluate on");
+  options.add("--run", s->run,
+              "new folder for configuration, metrics and checkpoints (default "
+              "runs/MODEL)");
+  options.add("--weights", s->weights, "checkpoint of the same network to start from");
+  declare_optimiser(options, *s);
+  s->network.declare(options);
+  s->clips.declare(options);
+  options.add_choice("--average", s->average, {"softmax", "logits"},
+                     "what is averaged over the views of a video");
+  options.add("--eval-every", s->eval_every, "epochs from one evaluation to the next", 1);
+  options.add("--seed", s->seed, "draws all that is random");
+  options.add("--threads", s->threads, "threads that compute; 0: all cores");
+  options.add("--workers", s->workers, "threads that decode videos", 1);
+  options.add("--memory-cap", s->memory_cap_mb, "MB of clips that wait for the network", 1);
+  options.add("--cache", s->cache_mb, "MB of decoded videos kept");
+  options.add_flag("--quiet", s->quiet, "no progress line");
+  options.add_config();
+  return [s, &options] { return run_training(*s, options); };
+}
+
+}  // namespace
+
+extern const Command train_command;
+const Command train_command = {"train", "train a network on a folder of videos", define};
+
+}  // namespace kinema::tools
