@@ -161,8 +161,8 @@ TEST_F(LoaderTest, HoldsNoMoreBatchesThanTheCapAllows) {
   for (int i = 0; i < 8; ++i) {
     ASSERT_TRUE(loader.next(batch));
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    // Two wait and one is held here; frames being decoded are done after 20 ms. Blocks may be an
-    // eighth and 4096 bytes larger than asked for; a batch is two blocks.
+    // Two wait and one is held here; frames being decoded are done after 20 ms. The rest is room
+    // for what the allocator rounds up.
     EXPECT_LE(memory_use().live - before, 3 * (bytes + bytes / 8 + 3 * 4096)) << i;
   }
 }

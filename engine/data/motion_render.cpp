@@ -192,26 +192,32 @@ class Sprite {
 
 uint8_t level(float x) { return uint8_t(std::clamp(int(x * 255 + 0.5f), 0, 255)); }
 
-/// Puts the sprite over `frame` ([size,size,3] floats of the background, as bytes in `to`), around
-/// the torus; four samples a pixel.
+/// The sprite's colour times coverage, and coverage, of one pixel: the mean of four samples.
+std::array<float, 4> sample(const Sprite& sprite, const MotionPose& pose, double c, double s,
+                            int64_t x, int64_t y) {
+  std::array<float, 4> sum{};
+  for (int k = 0; k < 4; ++k) {
+    const double dx = double(x) + 0.25 + 0.5 * (k % 2) - pose.x;
+    const double dy = double(y) + 0.25 + 0.5 * (k / 2) - pose.y;
+    sprite.add(c * dx + s * dy, c * dy - s * dx, sum);
+  }
+  for (float& v : sum) v *= 0.25f;
+  return sum;
+}
+
+/// Puts the sprite over the background, around the torus, into the bytes of one frame.
 void draw(const Sprite& sprite, const MotionPose& pose, const std::vector<Colour>& background,
           int64_t size, uint8_t* to, int64_t pitch) {
   const double c = std::cos(pose.angle) / pose.radius, s = std::sin(pose.angle) / pose.radius;
   const double reach = margin * pose.radius;
   for (int64_t y = int64_t(std::floor(pose.y - reach)); double(y) < pose.y + reach; ++y)
     for (int64_t x = int64_t(std::floor(pose.x - reach)); double(x) < pose.x + reach; ++x) {
-      std::array<float, 4> sum{};
-      for (const double sy : {0.25, 0.75})
-        for (const double sx : {0.25, 0.75}) {
-          const double dx = double(x) + sx - pose.x, dy = double(y) + sy - pose.y;
-          sprite.add(c * dx + s * dy, c * dy - s * dx, sum);
-        }
-      if (sum[3] <= 0) continue;
+      const std::array<float, 4> over = sample(sprite, pose, c, s, x, y);
+      if (over[3] <= 0) continue;
       const int64_t wx = (x % size + size) % size, wy = (y % size + size) % size;
       const Colour& under = background[size_t(wy * size + wx)];
       for (size_t i = 0; i < 3; ++i)
-        to[wy * pitch + 3 * wx + int64_t(i)] =
-            level(0.25f * sum[i] + (1 - 0.25f * sum[3]) * under[i]);
+        to[wy * pitch + 3 * wx + int64_t(i)] = level(over[i] + (1 - over[3]) * under[i]);
     }
 }
 
