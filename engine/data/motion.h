@@ -34,9 +34,9 @@ struct MotionPose {
 };
 
 /// The poses of clip `clip` of class `label`, one a frame:
-///   translation  1 to 2.5 px a frame, leaving on one side and entering on the opposite one
-///   rotation     4 to 10 degrees a frame about the middle of the shape
-///   zoom         3 to 6 % a frame (less where a clip is long: at most 3.2-fold in all)
+///   translation  1 to 2 px a frame, leaving on one side and entering on the opposite one
+///   rotation     5 to 10 degrees a frame about the middle of the shape
+///   zoom         4.5 to 6.5 % a frame (less where a clip is long: at most 3.5-fold in all)
 /// **No single frame tells the class**: the pose of a frame drawn at random from a clip drawn at
 /// random has the same distribution in all classes.
 /// The place is uniform on the torus and the angle uniform, at each frame, hence also after any

@@ -10,10 +10,10 @@ namespace kinema::engine::video {
 namespace {
 
 constexpr double pi = std::numbers::pi;
-constexpr double least_radius = 12.5, most_radius = 16.5;               // in the middle of a zoom
-constexpr double least_speed = 1, most_speed = 2.5;                     // pixels a frame
-constexpr double least_turn = 4 * pi / 180, most_turn = 10 * pi / 180;  // radians a frame
-constexpr double least_zoom = 0.03, most_zoom = 0.06, most_zoom_frames = 19;
+constexpr double least_radius = 13.5, most_radius = 16.5;               // in the middle of a zoom
+constexpr double least_speed = 1, most_speed = 2;                       // pixels a frame
+constexpr double least_turn = 5 * pi / 180, most_turn = 10 * pi / 180;  // radians a frame
+constexpr double least_zoom = 0.045, most_zoom = 0.065, most_zoom_frames = 19;
 
 /// What a class does to the pose: one of translation, turn and zoom is not zero.
 struct Motion {

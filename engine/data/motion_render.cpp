@@ -33,7 +33,7 @@ double ramp(double x, double from, double to) {
 }
 
 /// A pattern of two colours over the plane: noise, checker, stripes or dots, turned by any angle.
-/// Edges are about a pixel soft, so that a shift by a part of a pixel shows.
+/// Edges are some 2.5 pixels soft, so that a filter of 3 frames and 3 pixels sees them move.
 class Texture {
  public:
   explicit Texture(Draws& draws) {
@@ -41,7 +41,7 @@ class Texture {
     kind_ = int(draws.below(4));
     const double angle = draws.between(0, 2 * pi);
     cos_ = std::cos(angle), sin_ = std::sin(angle);
-    cell_ = draws.between(4, 6.5);  // pixels: half a period, or a lattice step of the noise
+    cell_ = draws.between(5, 7);  // pixels: half a period, or a lattice step of the noise
     shift_x_ = draws.between(0, side), shift_y_ = draws.between(0, side);
     for (float& v : lattice_) v = float(draws.unit());
   }
@@ -61,7 +61,7 @@ class Texture {
 
   /// In [0, 1]; u and v in cells.
   double value(double u, double v) const {
-    const double soft = 0.5 / cell_;
+    const double soft = 1.25 / cell_;
     // Triangle waves of period 2 and height 1: 0.5 is an edge.
     const double a = std::abs(u - 2 * std::floor(u / 2) - 1);
     const double b = std::abs(v - 2 * std::floor(v / 2) - 1);
