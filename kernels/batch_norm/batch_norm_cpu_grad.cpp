@@ -42,7 +42,7 @@ void add_sums(const std::array<Line, n>& lines, const Tiled& t, float* __restric
 #pragma omp simd
   for (int64_t i = 0; i < width; ++i) {
     float sum = 0, product = 0;
-#pragma GCC unroll 4
+#pragma GCC unroll 2
     for (size_t k = 0; k < n; ++k) {
       const float g = passed<mask>(lines[k], i, t);
       sum += g;
@@ -100,9 +100,8 @@ struct Grad {
     std::vector<float> s1(mean.size()), s2(mean.size());
     int64_t i = parts.begin(k);
     const int64_t end = parts.end(k);
-    for (; i + 4 <= end && lines.width(i + 3) == lines.width(); i += 4)
-      add_sums<mask, 4>({line(i), line(i + 1), line(i + 2), line(i + 3)}, tiled, s1.data(),
-                        s2.data(), lines.width());
+    for (; i + 2 <= end && lines.width(i + 1) == lines.width(); i += 2)
+      add_sums<mask, 2>({line(i), line(i + 1)}, tiled, s1.data(), s2.data(), lines.width());
     for (; i < end; ++i) add_sums<mask, 1>({line(i)}, tiled, s1.data(), s2.data(), lines.width(i));
     parts.fold(s1.data(), parts.first(k));
     parts.fold(s2.data(), parts.second(k));
