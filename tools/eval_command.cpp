@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <numeric>
 #include "engine/train/evaluate.h"
 #include "engine/train/progress.h"
 #include "tools/base/command.h"
@@ -44,25 +45,21 @@ nlohmann::json report(const Network& n, const train::Evaluation& e, const Settin
       {"classes", n.classes},     {"confusion", e.metrics.confusion()}};
 }
 
-void print(const nlohmann::json& r) {
-  for (size_t c = 0; c < r["classes"].size(); ++c) {
-    const auto row = r["confusion"][c].get<std::vector<int64_t>>();
-    int64_t all = 0;
-    for (int64_t n : row) all += n;
+void print(const Network& n, const train::Evaluation& e, const Settings& s) {
+  for (size_t c = 0; c < n.classes.size(); ++c) {
+    const std::vector<int64_t>& row = e.metrics.confusion()[c];
+    const int64_t all = std::accumulate(row.begin(), row.end(), int64_t(0));
     if (!all) continue;
-    std::printf("%s\n",
-                fmt::format("{:<24}{:>4} of {:>4}  {:>5.1f}%", r["classes"][c].get<std::string>(),
-                            row[c], all, 100 * double(row[c]) / double(all))
-                    .c_str());
+    std::printf("%s\n", fmt::format("{:<24}{:>4} of {:>4}  {:>5.1f}%", n.classes[c], row[c], all,
+                                    100 * double(row[c]) / double(all))
+                            .c_str());
   }
   std::printf(
       "%s\n",
       fmt::format("top-1 {:.1f}%  top-5 {:.1f}%  loss {:.4f}  of {} videos; mean of {} over "
                   "{} x {} views (clips x crops)",
-                  100 * r["top1"].get<double>(), 100 * r["top5"].get<double>(),
-                  r["loss"].get<double>(), r["videos"].get<int64_t>(),
-                  r["average"].get<std::string>(), r["clips"].get<int64_t>(),
-                  r["crops"].get<int64_t>())
+                  100 * e.metrics.top1(), 100 * e.metrics.top5(), e.metrics.loss(),
+                  e.metrics.count(), s.views.average, n.recipe.clips, n.recipe.crops)
           .c_str());
 }
 
@@ -93,11 +90,10 @@ int evaluate(const Settings& s) {
                         100 * loader.wait_seconds() / took.count(), train::memory_held() >> 20));
       });
   line.end();
-  const nlohmann::json result = report(n, e, s);
   if (s.json) {
-    std::printf("%s\n", result.dump(2).c_str());
+    std::printf("%s\n", report(n, e, s).dump(2).c_str());
   } else {
-    print(result);
+    print(n, e, s);
   }
   return 0;
 }

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include "engine/autograd.h"
@@ -29,6 +30,8 @@ int predict(const Settings& s) {
   const Tensor views = engine::video::load_views(s.file, n.recipe);
   const std::vector<double> p =
       train::average_views(train::rows_of(n.net->forward(views)), s.views.rule());
+  engine::check(std::isfinite(p[0]), "predict: the network's scores for \"", s.file,
+                "\" are no numbers; its weights are damaged");
   nlohmann::json top = nlohmann::json::array();
   for (int64_t c : train::highest(p, 5))
     top.push_back({{"class", n.classes[size_t(c)]}, {"probability", p[size_t(c)]}});

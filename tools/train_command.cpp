@@ -124,8 +124,8 @@ video::LoaderOptions loader_options(const Settings& s, bool training, int64_t vi
 void say_result(const train::TrainResult& r, const Settings& s, const Data& data,
                 const fs::path& folder) {
   if (r.interrupted) {
-    std::printf("%s\n", fmt::format("interrupted in epoch {} after {} steps; checkpoint: {}",
-                                    r.epochs + 1, r.steps, (folder / "last.safetensors").string())
+    std::printf("%s\n", fmt::format("interrupted after {} epochs, {} steps; checkpoint: {}",
+                                    r.epochs, r.steps, (folder / "last.safetensors").string())
                             .c_str());
     return;
   }

@@ -26,7 +26,8 @@ Checkpoint read_checkpoint(const Path& path) {
   const auto run = c.tensors.metadata.find("run");
   check(format != c.tensors.metadata.end() && run != c.tensors.metadata.end(), "checkpoint: \"",
         path.string(),
-        "\" holds weights without the description of their network; name that with --model");
+        "\" holds weights without the description of their network; give that network's run folder "
+        "with --run");
   check(format->second == std::to_string(checkpoint_format), "checkpoint: \"", path.string(),
         "\" has format ", format->second, "; this program reads format ", checkpoint_format);
   c.run = json::parse(run->second, nullptr, false);

@@ -32,7 +32,7 @@ class Trainer {
   void run_epoch();
   double run_step(const video::Batch& batch, Metrics& metrics);
   void finish_epoch(EpochMetrics& m, const std::string& text);
-  Evaluation evaluate_held_out(const std::string& text);
+  bool evaluate_held_out(const std::string& text, EpochMetrics& m);
   void save(const std::string& name, int64_t step_of_epoch);
   std::string progress_text(const Metrics& metrics, int64_t step) const;
 
@@ -108,11 +108,25 @@ void Trainer::run_epoch() {
   finish_epoch(m, text);
 }
 
-Evaluation Trainer::evaluate_held_out(const std::string& text) {
+/// Sets the held-out part of m; false if the run was stopped meanwhile.
+bool Trainer::evaluate_held_out(const std::string& text, EpochMetrics& m) {
+  struct Stopped {};
   const auto all = job_.held_out.dataset().samples.size();
-  return evaluate(job_.network, job_.forward, job_.held_out, options_.average, [&](int64_t done) {
+  auto progress = [&](int64_t done) {
     if (line_.due()) line_.show(fmt::format("{}  evaluating {}/{}", text, done, all));
-  });
+    if (options_.stop && options_.stop()) throw Stopped{};
+  };
+  try {
+    const Metrics found =
+        evaluate(job_.network, job_.forward, job_.held_out, options_.average, progress).metrics;
+    m.val_loss = found.loss();
+    m.val_top1 = found.top1();
+    m.val_top5 = found.top5();
+    return true;
+  } catch (const Stopped&) {
+    result_.interrupted = true;
+    return false;
+  }
 }
 
 void Trainer::finish_epoch(EpochMetrics& m, const std::string& text) {
@@ -121,14 +135,10 @@ void Trainer::finish_epoch(EpochMetrics& m, const std::string& text) {
   m.val_loss = m.val_top1 = m.val_top5 = NAN;
   const bool last = result_.epochs == options_.epochs;
   bool best = false;
-  if (last || result_.epochs % std::max<int64_t>(options_.evaluate_every, 1) == 0) {
-    const Metrics found = evaluate_held_out(text).metrics;
-    m.val_loss = found.loss();
-    m.val_top1 = found.top1();
-    m.val_top5 = found.top5();
+  const bool due = last || result_.epochs % std::max<int64_t>(options_.evaluate_every, 1) == 0;
+  if (due && evaluate_held_out(text, m))
     best = !result_.best_epoch || m.val_top1 > result_.best_top1 ||
            (m.val_top1 == result_.best_top1 && m.val_loss < best_loss_);
-  }
   if (best) {
     result_.best_epoch = result_.epochs;
     result_.best_top1 = m.val_top1;

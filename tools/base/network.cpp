@@ -46,7 +46,7 @@ void ModelSettings::declare(Options& options) {
   options.add("--size", size, "height and width of a clip in pixels: 64, or 64x96");
   options.add("--widths", widths, "channels of each convolution");
   options.add("--hidden", hidden, "units of the hidden layer (late_fusion_fc)", 1);
-  options.add_flag("--batch-norm", batch_norm, "batch norm behind each convolution (default)");
+  options.add_flag("--batch-norm", batch_norm, "batch norm behind each convolution");
   options.add("--dropout", dropout, "share of features dropped before the last layer");
 }
 

@@ -64,6 +64,8 @@ std::string text_of(const toml::node& node) {
 
 std::string Options::Entry::key() const { return name.starts_with("--") ? name.substr(2) : name; }
 
+bool Options::Entry::said() const { return option->count() || (off && off->count()); }
+
 Options::Options(CLI::App& app) : app_(app) { app_.allow_extras(); }
 
 void Options::enter(const std::string& name, const std::string& type, const std::string& help,
@@ -73,12 +75,12 @@ void Options::enter(const std::string& name, const std::string& type, const std:
   const nlohmann::json before = get();
   std::string shown = before.is_string() ? before.get<std::string>() : before.dump();
   if (before.is_array()) shown = shown.substr(1, shown.size() - 2);
-  const bool says_default = !shown.empty() && shown != "0";
+  const bool says_default = !shown.empty() && shown != "0" && shown != "0.0";
   CLI::Option* option =
       app_.add_option(name, *text, help + (says_default ? " (default " + shown + ")" : ""))
           ->type_name(type)
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  entries_.push_back({name, option, std::move(set), std::move(get), text, nullptr});
+  entries_.push_back({name, option, std::move(set), std::move(get), text});
 }
 
 void Options::add(const std::string& name, std::string& value, const std::string& help) {
@@ -123,24 +125,30 @@ void Options::add_choice(const std::string& name, std::string& value,
 }
 
 void Options::add_flag(const std::string& name, bool& value, const std::string& help) {
-  auto flag = std::make_shared<bool>();
-  CLI::Option* option = app_.add_flag(name + ",!--no-" + name.substr(2), *flag, help);
+  const std::string opposite = "--no-" + name.substr(2);
+  CLI::Option* on = app_.add_flag(name);
+  on->description(help + (value ? " (default; or " + opposite + ")" : ""));
+  CLI::Option* off = app_.add_flag(opposite)->group("");  // no line of its own in the help
   auto set = [&value, name](const std::string& text) {
     usage(text == "true" || text == "false", name, " takes true or false, got '", text, "'");
     value = text == "true";
   };
-  entries_.push_back({name, option, set, [&value] { return value; }, nullptr, flag});
+  entries_.push_back({name, on, set, [&value] { return value; }, nullptr, off});
 }
 
 void Options::add_config() {
   add("--config", config_, "TOML file with any of these options; the command line wins");
 }
 
-std::vector<std::string> Options::names() const {
+std::string Options::hint(const std::string& name) const {
   std::vector<std::string> all;
-  for (const Entry& e : entries_)
+  for (const Entry& e : entries_) {
     if (e.name.starts_with("--")) all.push_back(e.name);
-  return all;
+    if (e.off) all.push_back("--no-" + e.key());
+  }
+  const std::string near = engine::io::nearest(name, all);
+  if (near.empty()) return "; '" + app_.get_name() + " --help' lists all";
+  return "; did you mean '" + near + "'?";
 }
 
 bool Options::parse(std::vector<std::string> arguments) {
@@ -158,11 +166,14 @@ bool Options::parse(std::vector<std::string> arguments) {
   }
   for (const std::string& extra : app_.remaining()) {
     const std::string name = extra.substr(0, extra.find('='));
-    usage(!extra.starts_with("-"), "unknown option '", name, "'", suggestion(name, names()));
+    usage(!extra.starts_with("-"), "unknown option '", name, "'", hint(name));
     throw UsageError("unexpected argument '" + extra + "'");
   }
-  for (Entry& e : entries_)
-    if (e.option->count()) e.set(e.flag ? (*e.flag ? "true" : "false") : *e.text);
+  for (Entry& e : entries_) {
+    usage(!e.off || !e.off->count() || !e.option->count(), "give either ", e.name, " or --no-",
+          e.key());
+    if (e.said()) e.set(!e.off ? *e.text : e.option->count() ? "true" : "false");
+  }
   if (!config_.empty()) read_config(config_);
   return false;
 }
@@ -187,7 +198,7 @@ void Options::read_config(const std::filesystem::path& path) {
     usage(entry != entries_.end(), "config: ", path, ": unknown key '", std::string(key.str()), "'",
           suggestion(name, keys));
     usage(!node.is_table(), "config: ", path, ": '", name, "' takes a value, not a table");
-    if (entry->option->count()) continue;
+    if (entry->said()) continue;
     entry->set(text_of(node));
     entry->from_file = true;
   }
@@ -195,7 +206,7 @@ void Options::read_config(const std::filesystem::path& path) {
 
 bool Options::given(const std::string& name) const {
   for (const Entry& e : entries_)
-    if (e.name == name) return e.option->count() || e.from_file;
+    if (e.name == name) return e.said() || e.from_file;
   return false;
 }
 

@@ -61,15 +61,17 @@ class Options {
     CLI::Option* option;
     std::function<void(const std::string&)> set;
     std::function<nlohmann::json()> get;
-    std::shared_ptr<std::string> text;  ///< what the command line said
-    std::shared_ptr<bool> flag;
+    std::shared_ptr<std::string> text = nullptr;  ///< what the command line said
+    CLI::Option* off = nullptr;                   ///< `--no-name` of a flag
     bool from_file = false;
     std::string key() const;
+    bool said() const;  ///< on the command line
   };
   void enter(const std::string& name, const std::string& type, const std::string& help,
              std::function<void(const std::string&)> set, std::function<nlohmann::json()> get);
   void read_config(const std::filesystem::path& path);
-  std::vector<std::string> names() const;
+  /// What to say behind an unknown option.
+  std::string hint(const std::string& name) const;
 
   CLI::App& app_;
   std::vector<Entry> entries_;
