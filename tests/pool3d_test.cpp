@@ -240,10 +240,10 @@ TEST(Pool3d, ModulesRunUnderTheirPathAndReportTheirWindow) {
   } net;
   const DeviceScope meta(Device::meta);
   Watch watch;
-  const Tensor y = net.average.forward(net.max.forward(empty({2, 4, 16, 16, 3})));
-  EXPECT_EQ(y.shape(), (Shape{2, 3, 3, 3, 3}));
-  EXPECT_EQ(watch.seen, "max_pool3d in max; average_pool3d in average; ");
-  EXPECT_EQ(watch.work.window.size, (std::array<int64_t, 3>{2, 3, 3}));
+  const Tensor y = net.max.forward(net.average.forward(empty({2, 4, 17, 17, 3})));
+  EXPECT_EQ(y.shape(), (Shape{2, 3, 4, 4, 3}));
+  EXPECT_EQ(watch.seen, "average_pool3d in average; max_pool3d in max; ");
+  EXPECT_EQ(watch.work.window.size, (std::array<int64_t, 3>{1, 2, 2}));
   EXPECT_EQ(watch.work.window.stride, (std::array<int64_t, 3>{1, 2, 2}));
 }
 
@@ -276,6 +276,8 @@ TEST(Pool3d, RefusesWhatDoesNotFit) {
             "pool3d: the stride must not be negative, got -1 along W");
   EXPECT_EQ(text({.kernel = {2, 2, 2}, .pad_front = {0, 2, 0}}),
             "pool3d: padding must be from 0 to below the kernel of 2, got 2 and 0 along H");
+  EXPECT_EQ(text({.kernel = {2, 2, 2}, .pad_back = {0, 0, 2}}),
+            "pool3d: padding must be from 0 to below the kernel of 2, got 0 and 2 along W");
   EXPECT_EQ(text({.kernel = {3, 1, 1}}),
             "pool3d: the window spans 3 along T, but x [1,2,3,4,5] has only 2 with padding");
   EXPECT_EQ(text({.kernel = {1 << 20, 1 << 20, 1}, .pad_front = {(1 << 20) - 1, (1 << 20) - 1, 0}}),
