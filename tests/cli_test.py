@@ -180,6 +180,12 @@ class Program(unittest.TestCase):
         self.assertEqual((code, error), (1, f"kinema: eval: \"{self.data}\" has class 'approach', which the network "
                                             "does not know; it knows left, right\n"))
 
+    def test_a_run_that_diverges_stops(self):
+        code, _, error = kinema("train", "--data", self.two, "--model", "slow_fusion", "--run", self.root / "diverged",
+                                *self.small[:-4], "--lr", "1e30", "--warmup", 0, "--epochs", 10)
+        self.assertEqual((code, error.splitlines()[-1]), (1, "kinema: train: the loss is no number at step 2; try a "
+                                                             "lower --lr or --clip-norm"))
+
     def test_memory_cap_below_one_batch(self):
         code, _, error = kinema("train", "--data", self.two, "--model", "slow_fusion", "--run", self.root / "new",
                                 "--memory-cap", 1, "--batch", 4, "--frames", 20, "--size", 64)

@@ -30,6 +30,7 @@ class Trainer {
 
  private:
   void run_epoch();
+  void check_finite(double value, const char* what) const;
   double run_step(const video::Batch& batch, Metrics& metrics);
   void finish_epoch(EpochMetrics& m, const std::string& text);
   bool evaluate_held_out(const std::string& text, EpochMetrics& m);
@@ -46,6 +47,11 @@ class Trainer {
   double wait_before_ = 0;
 };
 
+void Trainer::check_finite(double value, const char* what) const {
+  check(std::isfinite(value), "train: the ", what, " is no number at step ", result_.steps + 1,
+        "; try a lower --lr or --clip-norm");
+}
+
 double Trainer::run_step(const video::Batch& batch, Metrics& metrics) {
   RandomScope random(options_.seed, uint64_t(result_.steps));
   job_.arena.zero_grad();
@@ -57,12 +63,12 @@ double Trainer::run_step(const video::Batch& batch, Metrics& metrics) {
         softmax_cross_entropy(scores, batch.labels, {.smoothing = options_.label_smoothing});
     logits = scores.detach();
     const double value = item(loss);
-    check(std::isfinite(value), "train: the loss is no number at step ", result_.steps + 1,
-          "; try a lower --lr or --clip-norm");
+    check_finite(value, "loss");
     metrics.add_loss(value, batch.labels.size());
     backward(loss);
   }
-  if (options_.clip_norm > 0) optim::clip_gradient_norm(job_.arena, options_.clip_norm);
+  if (options_.clip_norm > 0)
+    check_finite(optim::clip_gradient_norm(job_.arena, options_.clip_norm), "gradient's norm");
   job_.optimiser.step(rate);
   metrics.add(logits, batch.labels);
   ++result_.steps;
