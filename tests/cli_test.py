@@ -188,7 +188,7 @@ class Program(unittest.TestCase):
 
     def test_memory_cap_below_one_batch(self):
         code, _, error = kinema("train", "--data", self.two, "--model", "slow_fusion", "--run", self.root / "new",
-                                "--memory-cap", 1, "--batch", 4, "--frames", 20, "--size", 64)
+                                "--memory-cap-mb", 1, "--batch", 4, "--frames", 20, "--size", 64)
         self.assertEqual((code, error.count("\n")), (1, 1), error)
         self.assertFalse((self.root / "new").exists())
 

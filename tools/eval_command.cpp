@@ -106,7 +106,7 @@ std::function<int()> define(Options& options) {
   options.add("--batch", s->batch, "clips that run through the network at once", 1);
   options.add("--threads", s->threads, "threads that compute; 0: all cores");
   options.add("--workers", s->workers, "threads that decode videos", 1);
-  options.add("--memory-cap", s->memory_cap_mb, "MB of clips that wait for the network", 1);
+  options.add("--memory-cap-mb", s->memory_cap_mb, "MB of clips that wait for the network", 1);
   options.add_flag("--json", s->json, "print JSON");
   options.add_config();
   return [s] { return evaluate(*s); };

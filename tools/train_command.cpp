@@ -219,8 +219,8 @@ std::function<int()> define(Options& options) {
   options.add("--seed", s->seed, "draws all that is random");
   options.add("--threads", s->threads, "threads that compute; 0: all cores");
   options.add("--workers", s->workers, "threads that decode videos", 1);
-  options.add("--memory-cap", s->memory_cap_mb, "MB of clips that wait for the network", 1);
-  options.add("--cache", s->cache_mb, "MB of decoded videos kept");
+  options.add("--memory-cap-mb", s->memory_cap_mb, "MB of clips that wait for the network", 1);
+  options.add("--cache-mb", s->cache_mb, "MB of decoded videos kept");
   options.add_flag("--quiet", s->quiet, "no progress line");
   options.add_config();
   return [s, &options] { return run_training(*s, options); };
