@@ -44,9 +44,9 @@ def read(path):
             for name, entry in header.items()}
 
 
-def channels_last(name, array):
-    """PyTorch's axis order to ours."""
-    array = array.detach().numpy()
+def channels_last(array):
+    """A copy (PyTorch trains in place) in our axis order."""
+    array = array.detach().numpy().copy()
     return numpy.moveaxis(array, 1, -1) if array.ndim == 5 else array
 
 
@@ -78,7 +78,7 @@ class AgainstPyTorch(unittest.TestCase):
         net, steps = Net(), 10
         x = torch.rand(4, 3, 6, 20, 22) * 2 - 1
         labels = torch.tensor([0, 3, 1, 4])
-        weights = {name: channels_last(name, value) for name, value in net.named_parameters()}
+        weights = {name: channels_last(value) for name, value in net.named_parameters()}
         optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3, nesterov=True)
         cls.want = {}
         for step in range(steps):
@@ -90,17 +90,17 @@ class AgainstPyTorch(unittest.TestCase):
             cls.want[f"loss.{step}"] = loss.detach().numpy().reshape(1)
             if step == 0:
                 cls.want["logits"] = logits.detach().numpy()
-                cls.want["grad.x"] = channels_last("x", inputs.grad)
+                cls.want["grad.x"] = channels_last(inputs.grad)
                 for name, value in net.named_parameters():
-                    cls.want[f"grad.{name}"] = channels_last(name, value.grad)
+                    cls.want[f"grad.{name}"] = channels_last(value.grad)
             optimiser.step()
         for name, value in net.named_parameters():
-            cls.want[f"after.{name}"] = channels_last(name, value)
+            cls.want[f"after.{name}"] = channels_last(value)
         for name in ("running_mean", "running_var"):
-            cls.want[f"after.norm1.{name}"] = getattr(net.norm1, name).numpy()
+            cls.want[f"after.norm1.{name}"] = getattr(net.norm1, name).numpy().copy()
         with tempfile.TemporaryDirectory() as folder:
             into, out = pathlib.Path(folder) / "in.safetensors", pathlib.Path(folder) / "out.safetensors"
-            write(into, {**weights, "x": channels_last("x", x), "labels": labels.numpy()})
+            write(into, {**weights, "x": channels_last(x), "labels": labels.numpy()})
             subprocess.run([BUILD / "tests" / "torch_oracle", into, out, str(steps)], check=True)
             cls.got = read(out)
 

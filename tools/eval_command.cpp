@@ -19,7 +19,7 @@ namespace video = engine::video;
 struct Settings {
   std::string run, weights, data;
   ViewSettings views;
-  int64_t batch = 16, threads = 0, workers = 2, memory_cap_mb = 1024;
+  int64_t batch = 16, threads = 0, workers = 2, memory_cap_mb = 512;
   bool json = false;
 };
 

@@ -1,4 +1,6 @@
+#include <unistd.h>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <string>
 #include <vector>
@@ -7,6 +9,16 @@
 
 namespace kinema::tools {
 namespace {
+
+/// Lets OpenMP's threads sleep while they wait: spinning, as libgomp does by itself, they take the
+/// cores from the threads that decode and from other programs (training beside one other job then
+/// runs several times slower), and on an idle machine it gains nothing. libgomp reads the policy
+/// before main(), so the program starts itself once more with it.
+void wait_asleep(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY")) return;
+  setenv("OMP_WAIT_POLICY", "passive", 1);
+  execv("/proc/self/exe", argv);  // where that cannot be, threads spin
+}
 
 void print_help(std::FILE* to) {
   std::fputs("kinema: deep learning on video.\n\nUsage: kinema COMMAND [OPTIONS]\n\n", to);
@@ -49,6 +61,7 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace kinema::tools
 
 int main(int argc, char** argv) {
+  kinema::tools::wait_asleep(argv);
   try {
     return kinema::tools::run({argv + 1, argv + argc});
   } catch (const kinema::tools::UsageError& e) {

@@ -24,7 +24,7 @@ struct Settings {
   ModelSettings network;
   ClipSettings clips;
   int64_t epochs = 0, batch = 16, warmup = -1, seed = 1, threads = 0, workers = 2, eval_every = 1;
-  int64_t memory_cap_mb = 1024, cache_mb = 512;
+  int64_t memory_cap_mb = 512, cache_mb = 512;
   double lr = 0.1, momentum = 0.9, weight_decay = 1e-4, clip_norm = 0, label_smoothing = 0;
   bool nesterov = false, quiet = false;
   std::string schedule = "cosine", average = "softmax";

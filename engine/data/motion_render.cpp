@@ -16,13 +16,21 @@ using Colour = std::array<float, 3>;
 
 double luma(const Colour& c) { return 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2]; }
 
-/// Two colours whose brightness differs enough to see motion in.
-std::pair<Colour, Colour> draw_colours(Draws& draws) {
+/// How far the brightness of a texture's two colours lies apart: the shape's enough to see motion
+/// in, the background's less, so that the shape stands out.
+struct Contrast {
+  double least, most;
+};
+constexpr Contrast of_shape{0.4, 1}, of_background{0.08, 0.25};
+
+std::pair<Colour, Colour> draw_colours(Draws& draws, const Contrast& contrast) {
   Colour a, b;
+  double apart = 0;
   do {
     for (float& x : a) x = float(draws.between(0.05, 0.95));
     for (float& x : b) x = float(draws.between(0.05, 0.95));
-  } while (std::abs(luma(a) - luma(b)) < 0.35);
+    apart = std::abs(luma(a) - luma(b));
+  } while (apart < contrast.least || apart > contrast.most);
   return {a, b};
 }
 
@@ -36,8 +44,8 @@ double ramp(double x, double from, double to) {
 /// Edges are some 2.5 pixels soft, so that a filter of 3 frames and 3 pixels sees them move.
 class Texture {
  public:
-  explicit Texture(Draws& draws) {
-    std::tie(low_, high_) = draw_colours(draws);
+  Texture(Draws& draws, const Contrast& contrast) {
+    std::tie(low_, high_) = draw_colours(draws, contrast);
     kind_ = int(draws.below(4));
     const double angle = draws.between(0, 2 * pi);
     cos_ = std::cos(angle), sin_ = std::sin(angle);
@@ -235,7 +243,7 @@ std::vector<Colour> paint(const Texture& texture, int64_t size) {
 Tensor render_motion(const MotionOptions& o, int64_t label, int64_t clip) {
   const std::vector<MotionPose> poses = motion_poses(o, label, clip);
   Draws draws(motion_key(o, label, clip, "look"));
-  const Texture ground(draws), skin(draws);
+  const Texture ground(draws, of_background), skin(draws, of_shape);
   const Outline outline(draws);
   const Sprite sprite(outline, skin, std::max<int64_t>(32, o.size * 3 / 2));
   const std::vector<Colour> background = paint(ground, o.size);
