@@ -1,21 +1,13 @@
 #include "engine/ops/conv3d.h"
 #include "engine/autograd.h"
 #include "engine/ops/copy.h"
+#include "engine/ops/pointwise.h"
 #include "engine/policy.h"
 #include "kernels/conv3d/conv3d.h"
-#include "kernels/pointwise/pointwise.h"
 
 namespace kinema::engine {
 
 namespace {
-
-/// dy where the ReLU let y through: what the rest of the rule works on.
-Tensor through_relu(const Tensor& y, const Tensor& dy) {
-  Tensor dz = empty_like(y);
-  kernels::pointwise(backend_for("pointwise", y.device()))
-      .grad(y.stream(), kernels::Unary::relu, y.view(), dy.view(), dz.view(), false);
-  return dz;
-}
 
 Work work_of(const Shape& y, const Tensor& w, const Conv3dOptions& o) {
   Work work;
@@ -47,23 +39,24 @@ Tensor conv3d(const Tensor& x, const Tensor& w, const Conv3dOptions& options,
   kernels::check_conv3d(options, x.view(), w.view(), y.view(), epilogue);
   const kernels::Conv3d& op = kernels::conv3d(backend_for("conv3d", x.device()));
   op.forward(x.stream(), options, x.view(), w.view(), y.view(), epilogue);
-  // The mask of the ReLU is read off y, so y is kept only with it.
+  // The mask of the ReLU is read off y, and x is read for dw alone: no more is kept than is used.
   const Tensor mask = extras.relu ? y.detach() : Tensor{};
   return record(
       "conv3d", y, {x, w, extras.bias, extras.residual},
-      [x = x.detach(), w = w.detach(), mask, options, &op](const Tensor& dy, Gradients& to) {
+      [x = wants_grad(w) ? x.detach() : Tensor{}, w = w.detach(), mask, options, &op](
+          const Tensor& dy, Gradients& to) {
         const Tensor dz = mask ? through_relu(mask, dy) : dy;
         if (to.wants(0)) {
           const Target dx = to.target(0);
-          op.grad_input(x.stream(), options, dz.view(), w.view(), dx.view(), dx.accumulate);
+          op.grad_input(dz.stream(), options, dz.view(), w.view(), dx.view(), dx.accumulate);
         }
         if (to.wants(1)) {
           const Target dw = to.target(1);
-          op.grad_weight(x.stream(), options, x.view(), dz.view(), dw.view(), dw.accumulate);
+          op.grad_weight(dz.stream(), options, x.view(), dz.view(), dw.view(), dw.accumulate);
         }
         if (to.wants(2)) {
           const Target db = to.target(2);
-          op.grad_bias(x.stream(), dz.view(), db.view(), db.accumulate);
+          op.grad_bias(dz.stream(), dz.view(), db.view(), db.accumulate);
         }
         to.pass(3, dz);
       },

@@ -1,21 +1,13 @@
 #include "engine/ops/linear.h"
 #include "engine/autograd.h"
+#include "engine/ops/pointwise.h"
 #include "engine/ops/views.h"
 #include "engine/policy.h"
 #include "kernels/linear/linear.h"
-#include "kernels/pointwise/pointwise.h"
 
 namespace kinema::engine {
 
 namespace {
-
-/// dy where the ReLU let y through: what the rest of the rule works on.
-Tensor through_relu(const Tensor& y, const Tensor& dy) {
-  Tensor dz = empty_like(y);
-  kernels::pointwise(backend_for("pointwise", y.device()))
-      .grad(y.stream(), kernels::Unary::relu, y.view(), dy.view(), dz.view(), false);
-  return dz;
-}
 
 /// x [rows,in].
 Tensor linear_rows(const Tensor& x, const Tensor& w, const Tensor& bias, bool relu) {

@@ -75,4 +75,11 @@ void scale_in_place(const Tensor& t, double factor) {
   op_for(t).scale(t.stream(), factor, t.view(), t.view());
 }
 
+Tensor through_relu(const Tensor& y, const Tensor& dy) {
+  Tensor dz = empty_like(y);
+  kernels::pointwise(backend_for("pointwise", y.device()))
+      .grad(y.stream(), kernels::Unary::relu, y.view(), dy.view(), dz.view(), false);
+  return dz;
+}
+
 }  // namespace kinema::engine

@@ -21,4 +21,8 @@ Tensor dropout(const Tensor& x, double p);
 /// t *= factor, in place. Not on the tape: for gradients and optimiser state.
 void scale_in_place(const Tensor& t, double factor);
 
+/// dy where a ReLU let y through (y > 0), else 0: for the rules of operations that end in one. Not
+/// on the tape.
+Tensor through_relu(const Tensor& y, const Tensor& dy);
+
 }  // namespace kinema::engine
