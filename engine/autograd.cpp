@@ -135,6 +135,7 @@ Tensor record(const char* op, Tensor y, const std::vector<Tensor>& inputs, Rule 
   y.node = node_of(y);
   for (const Tensor& t : inputs) y.node->inputs.push_back(t.node);
   y.node->rule = std::move(rule);
+  y.node->policy = current_policy();
   return y;
 }
 
@@ -168,6 +169,7 @@ void backward(const Tensor& y, const Tensor& dy) {
       const Tensor dy_here = std::move(n->grad);
       n->grad = {};
       const Rule rule = std::move(n->rule);
+      const PolicyScope policy(n->policy);
       rule(dy_here, to);
     }
     if (n->keep) continue;

@@ -2,6 +2,7 @@
 #include <functional>
 #include <memory>
 #include <vector>
+#include "engine/policy.h"
 #include "engine/tensor.h"
 #include "engine/trace.h"
 
@@ -18,6 +19,7 @@ using Rule = std::function<void(const Tensor& dy, Gradients& to)>;
 struct Node {
   std::vector<std::shared_ptr<Node>> inputs;  ///< null where an input takes no gradient
   Rule rule;                                  ///< none for parameters and views
+  Policy policy;                              ///< of the forward pass: the rule runs by it too
   Shape shape;                                ///< of the result, as are type and device
   Dtype dtype = Dtype::f32;
   Device device = Device::cpu;

@@ -1,23 +1,33 @@
 #include "engine/policy.h"
-#include <utility>
-#include <vector>
 
 namespace kinema::engine {
 
 namespace {
-thread_local std::vector<std::pair<std::string, Backend>> choices;
+
+thread_local Policy policy;
+
+Policy extended(Backend backend, const std::string& op) {
+  auto choices = policy ? *policy : std::vector<std::pair<std::string, Backend>>{};
+  choices.emplace_back(op, backend);
+  return std::make_shared<const std::vector<std::pair<std::string, Backend>>>(std::move(choices));
 }
+
+}  // namespace
+
+Policy current_policy() { return policy; }
 
 Backend backend_for(const char* op, Device device) {
   if (device == Device::meta) return Backend::meta;
-  for (auto choice = choices.rbegin(); choice != choices.rend(); ++choice)
-    if (choice->first.empty() || choice->first == op) return choice->second;
+  if (policy)
+    for (auto choice = policy->rbegin(); choice != policy->rend(); ++choice)
+      if (choice->first.empty() || choice->first == op) return choice->second;
   return Backend::cpu;
 }
 
-BackendScope::BackendScope(Backend backend, std::string op) {
-  choices.emplace_back(std::move(op), backend);
-}
-BackendScope::~BackendScope() { choices.pop_back(); }
+PolicyScope::PolicyScope(Policy now) : before_(std::exchange(policy, std::move(now))) {}
+PolicyScope::~PolicyScope() { policy = std::move(before_); }
+
+BackendScope::BackendScope(Backend backend, const std::string& op)
+    : PolicyScope(extended(backend, op)) {}
 
 }  // namespace kinema::engine

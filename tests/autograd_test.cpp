@@ -1,4 +1,5 @@
 #include "engine/autograd.h"
+#include "engine/ops/pointwise.h"
 #include "engine/ops/views.h"
 #include "tests/support/check.h"
 
@@ -75,6 +76,18 @@ TEST(Autograd, NoGradLeavesNoTape) {
   const Tensor x = parameter(random({3}));
   NoGrad off;
   EXPECT_FALSE(wants_grad(twice(x)));
+}
+
+TEST(Autograd, ARuleRunsOnTheBackendOfItsForward) {
+  const Tensor x = parameter(random({2, 3}, 1, Dtype::f64));
+  Tensor y;
+  {
+    BackendScope scope(Backend::reference);  // the only one that takes f64
+    y = relu(x);
+  }
+  backward(y, full({2, 3}, 1, Dtype::f64));
+  EXPECT_EQ(gradient(x).dtype(), Dtype::f64);
+  EXPECT_EQ(backend_for("pointwise", Device::cpu), Backend::cpu);
 }
 
 TEST(Autograd, RefusesATapeWalkedBeforeAndAConstant) {

@@ -284,6 +284,7 @@ class Program(unittest.TestCase):
         found = json.loads(out)
         self.assertEqual((found["backends"]["reference"], found["backends"]["cpu"]), ("works", "works"))
         self.assertEqual(found["backends"]["cuda"], "not in this build")
+        self.assertIn("conv3d", found["operations"])
         code, out, _ = kinema("doctor")
         self.assertIn("oneDNN", out)
         for command in ("train", "eval", "predict", "summary", "generate", "doctor"):

@@ -9,6 +9,7 @@
 #include "engine/policy.h"
 #include "engine/random.h"
 #include "engine/train/progress.h"
+#include "operations.h"
 #include "tools/base/command.h"
 #include "tools/base/versions.h"
 
@@ -99,7 +100,8 @@ json examine() {
            {{"H.264 decoder", has(avcodec_find_decoder(AV_CODEC_ID_H264))},
             {"MPEG-4 decoder", has(avcodec_find_decoder(AV_CODEC_ID_MPEG4))},
             {"H.264 encoder", has(avcodec_find_encoder_by_name("libx264"))}}},
-          {"backends", backends}};
+          {"backends", backends},
+          {"operations", operations}};
 }
 
 int doctor(bool as_json) {

@@ -13,6 +13,9 @@ namespace kinema::engine::video {
 
 namespace {
 
+/// Batches that are decoded ahead at most: more would only take memory.
+constexpr int64_t most_ahead = 8;
+
 Shape batch_shape(const Recipe& r, int64_t samples, bool training) {
   return {samples * (training ? 1 : r.views()), r.frames, r.height, r.width, 3};
 }
@@ -156,7 +159,7 @@ Loader::Loader(Dataset dataset, Recipe recipe, LoaderOptions options) {
         " bytes, more than the memory cap of ", options.memory_cap_bytes,
         "; take a smaller batch or a larger cap");
   state_ = std::make_unique<State>(std::move(dataset), recipe, options);
-  state_->depth = options.memory_cap_bytes / bytes;
+  state_->depth = std::min(most_ahead, options.memory_cap_bytes / bytes);
   for (int i = 0; i < options.threads; ++i)
     state_->threads.emplace_back([s = state_.get()] { s->work_loop(); });
 }

@@ -41,24 +41,26 @@ Tensor reduced(const char* op, const Tensor& x, const ReduceOptions& o) {
   return record(op, y, {x}, rule, work);
 }
 
+Tensor averaged(const char* op, const Tensor& x, const std::vector<int>& axes) {
+  ReduceOptions o = over(op, x, axes);
+  int64_t count = 1;
+  for (int a = 0; a < x.rank(); ++a)
+    if (o.axes[size_t(a)]) count *= x.shape(a);
+  o.scale = 1 / double(count);
+  return reduced(op, x, o);
+}
+
 }  // namespace
 
 Tensor sum(const Tensor& x, const std::vector<int>& axes) {
   return reduced("sum", x, over("sum", x, axes));
 }
 
-Tensor mean(const Tensor& x, const std::vector<int>& axes) {
-  ReduceOptions o = over("mean", x, axes);
-  int64_t count = 1;
-  for (int a = 0; a < x.rank(); ++a)
-    if (o.axes[size_t(a)]) count *= x.shape(a);
-  o.scale = 1 / double(count);
-  return reduced("mean", x, o);
-}
+Tensor mean(const Tensor& x, const std::vector<int>& axes) { return averaged("mean", x, axes); }
 
 Tensor global_average_pool(const Tensor& x) {
   check(x.rank() == 5, "global_average_pool: x must be [N,T,H,W,C], got ", x.shape());
-  return reshape(mean(x, {1, 2, 3}), {x.shape(0), x.shape(4)});
+  return reshape(averaged("global_average_pool", x, {1, 2, 3}), {x.shape(0), x.shape(4)});
 }
 
 double squared_norm(const Tensor& x) { return op_for(x).squared_norm(x.stream(), x.view()); }
