@@ -45,7 +45,6 @@ class Heap {
       if (length < bytes) continue;
       free_.erase(gap);
       if (length > bytes) free_[at + bytes] = length - bytes;
-      touched_ = std::max(touched_, at + bytes);
       return base_ + at;
     }
     return nullptr;
@@ -69,18 +68,11 @@ class Heap {
     free_[at] = bytes;
   }
 
-  /// Gives the pages of free blocks back to the system.
-  void trim() {
-    for (const auto& [at, length] : free_)
-      if (at < touched_)
-        madvise(base_ + at, size_t(std::min(length, touched_ - at)), MADV_DONTNEED);
-  }
-
   int64_t capacity() const { return capacity_; }
 
  private:
   char* base_ = nullptr;
-  int64_t capacity_ = 0, touched_ = 0;
+  int64_t capacity_ = 0;
   std::map<int64_t, int64_t> free_;  // offset to length
 };
 
@@ -111,11 +103,6 @@ class Pool {
       heap().give(block, held);
     else
       std::free(block);
-  }
-
-  void trim() {
-    std::lock_guard lock(mutex_);
-    if (pooled) heap().trim();
   }
 
   MemoryUse use() {
@@ -150,6 +137,5 @@ Storage::~Storage() {
 }
 
 MemoryUse memory_use() { return pool().use(); }
-void trim_memory() { pool().trim(); }
 
 }  // namespace kinema::engine

@@ -33,7 +33,4 @@ struct MemoryUse {
 };
 MemoryUse memory_use();
 
-/// Gives the pages of freed tensors back to the system.
-void trim_memory();
-
 }  // namespace kinema::engine

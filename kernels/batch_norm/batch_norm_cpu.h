@@ -3,6 +3,7 @@
 #include <initializer_list>
 #include <vector>
 #include "kernels/base/parallel.h"
+#include "kernels/base/prefetch.h"
 #include "kernels/batch_norm/batch_norm.h"
 
 // What the two sources of the cpu backend share. Bound by memory: two passes forward (statistics,
@@ -65,13 +66,6 @@ struct Starts {
   T* base;
   int64_t group, channels, tail;
 };
-
-/// Asks for `count` floats that are wanted soon: the processor does not foresee streams of several
-/// lines by itself (measured: half of the statistics' time, a third of the gradients').
-inline void prefetch(const float* from, int64_t count) {
-  for (int64_t i = 0; i < count; i += 16) __builtin_prefetch(from + i);
-  asm volatile("");  // else GCC may drop calls of a function that only prefetches
-}
 
 /// f(line) for each line, on all cores; blocks of lines from the last to the first, so that a
 /// second pass begins with what the first left in the cache.

@@ -29,9 +29,9 @@ inline float passed(const Line& at, int64_t i, const Tiled& t) {
 /// What lies `ahead` floats behind the start of a line.
 template <Mask mask>
 inline void prefetch(const Line& at, int64_t ahead, int64_t count) {
-  batch_norm_on_cpu::prefetch(at.x + ahead, count);
-  batch_norm_on_cpu::prefetch(at.dy + ahead, count);
-  if constexpr (mask == Mask::from_y) batch_norm_on_cpu::prefetch(at.y + ahead, count);
+  kernels::prefetch(at.x + ahead, count);
+  kernels::prefetch(at.dy + ahead, count);
+  if constexpr (mask == Mask::from_y) kernels::prefetch(at.y + ahead, count);
 }
 
 /// s1 += sum of g, s2 += sum of g * (x - mean), over n lines.

