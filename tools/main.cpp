@@ -11,8 +11,7 @@ namespace kinema::tools {
 namespace {
 
 /// Lets OpenMP's threads sleep while they wait: spinning, as libgomp does by itself, they take the
-/// cores from the threads that decode and from other programs (training beside one other job then
-/// runs several times slower), and on an idle machine it gains nothing. libgomp reads the policy
+/// cores from the threads that decode and from other programs. libgomp reads the policy
 /// before main(), so the program starts itself once more with it.
 void wait_asleep(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY")) return;

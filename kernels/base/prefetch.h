@@ -5,7 +5,7 @@
 namespace kinema::kernels {
 
 /// Asks for `count` floats that are wanted soon: processors do not foresee streams of several rows
-/// by themselves (measured: a quarter to a half of the time of pooling and batch norm).
+/// by themselves.
 inline void prefetch(const float* from, int64_t count) {
   for (int64_t i = 0; i < count; i += 16) __builtin_prefetch(from + i);
   // Without an effect that it knows, GCC 12 drops calls of a function that only prefetches.
