@@ -5,6 +5,7 @@
 #include <memory>
 #include "engine/data/loader.h"
 #include "engine/optim/schedule.h"
+#include "engine/optim/sgd.h"
 #include "engine/train/trainer.h"
 #include "tools/base/command.h"
 #include "tools/base/interrupt.h"

@@ -170,8 +170,10 @@ const Recipe& Loader::recipe() const { return state_->recipe; }
 const LoaderOptions& Loader::options() const { return state_->options; }
 int64_t Loader::batches() const { return state_->batches(); }
 
-void Loader::start_epoch(int64_t epoch) {
+void Loader::start_epoch(int64_t epoch, int64_t first_batch) {
   State& s = *state_;
+  check(first_batch >= 0 && first_batch <= s.batches(), "loader: an epoch has ", s.batches(),
+        " batches, asked to begin with batch ", first_batch);
   std::unique_lock lock(s.mutex);
   s.end = s.claimed;  // nobody begins another sample of the epoch before
   s.ready.wait(lock, [&] { return s.busy == 0; });
@@ -180,8 +182,9 @@ void Loader::start_epoch(int64_t epoch) {
   s.order.resize(size_t(s.samples()));
   std::iota(s.order.begin(), s.order.end(), int64_t(0));
   if (s.options.shuffle) s.order = shuffled(s.samples(), s.options.seed, epoch);
-  s.front = s.claimed = 0;
+  s.front = first_batch;
   s.end = std::min(s.samples(), s.batches() * s.options.batch);
+  s.claimed = std::min(s.end, first_batch * s.options.batch);
   lock.unlock();
   s.work.notify_all();
 }

@@ -46,8 +46,9 @@ class Loader {
   /// Batches of an epoch.
   int64_t batches() const;
 
-  /// Begins epoch `epoch`; what was left of another is dropped.
-  void start_epoch(int64_t epoch);
+  /// Begins epoch `epoch` at its batch number `first_batch`, as if those before had been taken;
+  /// what was left of another is dropped. Errors: a batch past the end of the epoch.
+  void start_epoch(int64_t epoch, int64_t first_batch = 0);
 
   /// The next batch; false at the epoch's end. Throws the Error of the first sample of the batch
   /// that could not be read (it names the file), and ends the epoch.

@@ -1,27 +1,23 @@
 #pragma once
-#include <string>
-#include <utility>
-#include <vector>
 #include "engine/ops/sgd.h"
 #include "engine/optim/arena.h"
+#include "engine/optim/optimiser.h"
 
 namespace kinema::engine::optim {
 
 /// Stochastic gradient descent on all parameters of an arena, which must outlive it: one pass of
 /// kernels/sgd (torch.optim.SGD's rule). A parameter without a gradient in a step is moved as if by
 /// a gradient of 0: decay and momentum go on, where PyTorch would skip it.
-class Sgd {
+class Sgd : public Optimiser {
  public:
   /// options.rate counts for nothing: each step says its own.
   /// Errors: kernels/sgd's.
   explicit Sgd(ParameterArena& arena, const SgdOptions& options = {});
 
-  void step(double rate);
+  void step(double rate) override;
 
-  /// What a checkpoint needs beside the weights, by name: "steps" [1] i64, how many were done, and,
-  /// with momentum, "momentum.<parameter>" of each. The tensors share the optimiser's memory, so
-  /// that copying into them takes a run up again.
-  std::vector<std::pair<std::string, Tensor>> state() const;
+  /// "steps" [1] i64, how many were done, and, with momentum, "momentum.<parameter>" of each.
+  std::vector<std::pair<std::string, Tensor>> state() const override;
   const SgdOptions& options() const { return options_; }
 
  private:

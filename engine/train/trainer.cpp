@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 #include "engine/autograd.h"
 #include "engine/ops/softmax_cross_entropy.h"
 #include "engine/random.h"
@@ -32,8 +33,9 @@ class Trainer {
   void run_epoch();
   void check_finite(double value, const char* what) const;
   double run_step(const video::Batch& batch, Metrics& metrics);
+  void tell_step(double rate, int64_t clips);
   void finish_epoch(EpochMetrics& m, const std::string& text);
-  bool evaluate_held_out(const std::string& text, EpochMetrics& m);
+  std::optional<Evaluation> evaluate_held_out(const std::string& text, EpochMetrics& m);
   void save(const std::string& name, int64_t step_of_epoch);
   std::string progress_text(const Metrics& metrics, int64_t step) const;
 
@@ -45,7 +47,25 @@ class Trainer {
   double best_loss_ = INFINITY;
   Clock::time_point began_ = Clock::now(), epoch_began_;
   double wait_before_ = 0;
+  double step_loss_ = 0, step_norm_ = NAN, step_wait_ = 0;
+  Clock::time_point step_began_ = Clock::now();
 };
+
+/// Tells the listeners of the step that has just ended; time and wait count from the one before.
+void Trainer::tell_step(double rate, int64_t clips) {
+  const double wait = job_.train.wait_seconds(), seconds = since(step_began_);
+  const StepMetrics m{.step = result_.steps,
+                      .epoch = result_.epochs + 1,
+                      .learning_rate = rate,
+                      .loss = step_loss_,
+                      .gradient_norm = step_norm_,
+                      .clips_per_second = double(clips) / seconds,
+                      .data_wait = wait - step_wait_,
+                      .memory = memory_held()};
+  for (Listener* l : job_.listeners) l->after_step(m);
+  step_began_ = Clock::now();
+  step_wait_ = wait;
+}
 
 void Trainer::check_finite(double value, const char* what) const {
   check(std::isfinite(value), "train: the ", what, " is no number at step ", result_.steps + 1,
@@ -62,13 +82,15 @@ double Trainer::run_step(const video::Batch& batch, Metrics& metrics) {
     const Tensor loss =
         softmax_cross_entropy(scores, batch.labels, {.smoothing = options_.label_smoothing});
     logits = scores.detach();
-    const double value = item(loss);
-    check_finite(value, "loss");
-    metrics.add_loss(value, batch.labels.size());
+    step_loss_ = item(loss);
+    check_finite(step_loss_, "loss");
+    metrics.add_loss(step_loss_, batch.labels.size());
     backward(loss);
   }
-  if (options_.clip_norm > 0)
-    check_finite(optim::clip_gradient_norm(job_.arena, options_.clip_norm), "gradient's norm");
+  if (options_.clip_norm > 0) {
+    step_norm_ = optim::clip_gradient_norm(job_.arena, options_.clip_norm);
+    check_finite(step_norm_, "gradient's norm");
+  }
   job_.optimiser.step(rate);
   metrics.add(logits, batch.labels);
   ++result_.steps;
@@ -90,7 +112,8 @@ std::string Trainer::progress_text(const Metrics& metrics, int64_t step) const {
 
 void Trainer::run_epoch() {
   epoch_began_ = Clock::now();
-  wait_before_ = job_.train.wait_seconds();
+  wait_before_ = step_wait_ = job_.train.wait_seconds();
+  step_began_ = Clock::now();
   Metrics metrics(int64_t(job_.train.dataset().classes.size()));
   job_.network.train(true);
   job_.train.start_epoch(result_.epochs);
@@ -98,6 +121,7 @@ void Trainer::run_epoch() {
   int64_t step = 0;
   for (video::Batch batch; job_.train.next(batch);) {
     m.learning_rate = run_step(batch, metrics);
+    tell_step(m.learning_rate, batch.labels.size());
     ++step;
     if (line_.due()) line_.show(progress_text(metrics, step));
     if (options_.stop && options_.stop()) {
@@ -114,8 +138,8 @@ void Trainer::run_epoch() {
   finish_epoch(m, text);
 }
 
-/// Sets the held-out part of m; false if the run was stopped meanwhile.
-bool Trainer::evaluate_held_out(const std::string& text, EpochMetrics& m) {
+/// Evaluates and sets the held-out part of m; nothing if the run was stopped meanwhile.
+std::optional<Evaluation> Trainer::evaluate_held_out(const std::string& text, EpochMetrics& m) {
   struct Stopped {};
   const auto all = job_.held_out.dataset().samples.size();
   auto progress = [&](int64_t done) {
@@ -123,15 +147,15 @@ bool Trainer::evaluate_held_out(const std::string& text, EpochMetrics& m) {
     if (options_.stop && options_.stop()) throw Stopped{};
   };
   try {
-    const Metrics found =
-        evaluate(job_.network, job_.forward, job_.held_out, options_.average, progress).metrics;
-    m.val_loss = found.loss();
-    m.val_top1 = found.top1();
-    m.val_top5 = found.top5();
-    return true;
+    Evaluation found =
+        evaluate(job_.network, job_.forward, job_.held_out, options_.average, progress);
+    m.val_loss = found.metrics.loss();
+    m.val_top1 = found.metrics.top1();
+    m.val_top5 = found.metrics.top5();
+    return found;
   } catch (const Stopped&) {
     result_.interrupted = true;
-    return false;
+    return {};
   }
 }
 
@@ -142,7 +166,9 @@ void Trainer::finish_epoch(EpochMetrics& m, const std::string& text) {
   const bool last = result_.epochs == options_.epochs;
   bool best = false;
   const bool due = last || result_.epochs % std::max<int64_t>(options_.evaluate_every, 1) == 0;
-  if (due && evaluate_held_out(text, m))
+  std::optional<Evaluation> found;
+  if (due) found = evaluate_held_out(text, m);
+  if (found)
     best = !result_.best_epoch || m.val_top1 > result_.best_top1 ||
            (m.val_top1 == result_.best_top1 && m.val_loss < best_loss_);
   if (best) {
@@ -155,6 +181,7 @@ void Trainer::finish_epoch(EpochMetrics& m, const std::string& text) {
   if (best) save("best", 0);
   save("last", 0);
   if (job_.folder) job_.folder->add(m);
+  for (Listener* l : job_.listeners) l->after_epoch(m, found ? &*found : nullptr);
   const std::string held_out =
       std::isnan(m.val_top1) ? "" : fmt::format("  evaluated top-1 {:.1f}%", 100 * m.val_top1);
   if (line_.due() || last) line_.show(text + held_out);

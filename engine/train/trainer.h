@@ -2,7 +2,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include "engine/optim/arena.h"
-#include "engine/optim/sgd.h"
+#include "engine/optim/optimiser.h"
 #include "engine/train/evaluate.h"
 #include "engine/train/run_folder.h"
 
@@ -19,17 +19,40 @@ struct TrainOptions {
   std::function<bool()> stop;  ///< asked after each step: true ends the run there
 };
 
+/// One step, as it was done.
+struct StepMetrics {
+  int64_t step = 0;   ///< counted from 1 over the whole run
+  int64_t epoch = 0;  ///< that it belongs to, counted from 1
+  double learning_rate = 0, loss = 0;
+  double gradient_norm = 0;  ///< before clipping; NaN where it was not computed
+  double clips_per_second = 0;
+  double data_wait = 0;  ///< seconds of this step that waited for clips
+  int64_t memory = 0;    ///< bytes that the process holds
+};
+
+/// Hears how a run goes: logs, reports.
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  virtual void after_step(const StepMetrics& step) { (void)step; }
+  /// `evaluation` is null in an epoch that ends without one. The epoch's checkpoint stands already.
+  virtual void after_epoch(const EpochMetrics& epoch, const Evaluation* evaluation) {
+    (void)epoch, (void)evaluation;
+  }
+};
+
 /// What is trained, by what, on what.
 struct Job {
   nn::Module& network;
   Forward forward;
   optim::ParameterArena& arena;
-  optim::Sgd& optimiser;
+  optim::Optimiser& optimiser;
   std::function<double(int64_t step)> learning_rate;  ///< steps count from 0 over the whole run
   video::Loader& train;
   video::Loader& held_out;      ///< what is evaluated
   RunFolder* folder = nullptr;  ///< none: nothing is written
   nlohmann::json description;   ///< of the run; goes into each checkpoint, with "progress"
+  std::vector<Listener*> listeners = {};
 };
 
 struct TrainResult {
