@@ -26,6 +26,15 @@ inline float vector_exp(float x) {
   return p * std::bit_cast<float>(power);
 }
 
+/// x^-1/2 in f32 to 3 ulp for normal positive x, without calls or branches (GCC keeps std::sqrt
+/// scalar for the sake of errno): Newton's iteration from the exponent halved. NaN stays NaN.
+/// Source: Lomont, Fast inverse square root, 2003.
+inline float vector_rsqrt(float x) {
+  float y = std::bit_cast<float>(0x5f375a86u - (std::bit_cast<uint32_t>(x) >> 1));
+  for (int i = 0; i < 3; ++i) y *= 1.5f - 0.5f * x * y * y;
+  return y;
+}
+
 inline float vector_sigmoid(float x) { return 1.f / (1.f + vector_exp(-x)); }
 
 /// tanh(x) in f32 to 3 ulp; near 0 by Cephes' tanhf, where 1 - 2 / (e^2x + 1) would cancel.
