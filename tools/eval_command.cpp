@@ -6,6 +6,7 @@
 #include <numeric>
 #include "engine/train/evaluate.h"
 #include "engine/train/progress.h"
+#include "engine/train/scores_csv.h"
 #include "tools/base/command.h"
 #include "tools/base/network.h"
 
@@ -17,7 +18,7 @@ namespace train = engine::train;
 namespace video = engine::video;
 
 struct Settings {
-  std::string run, weights, data;
+  std::string run, weights, data, csv;
   ViewSettings views;
   int64_t batch = 16, threads = 0, workers = 2, memory_cap_mb = 512;
   bool json = false;
@@ -65,6 +66,9 @@ void print(const Network& n, const train::Evaluation& e, const Settings& s) {
 
 int evaluate(const Settings& s) {
   usage(!s.data.empty(), "eval: name a folder with one folder of videos a class with --data");
+  const std::filesystem::path folder = std::filesystem::absolute(s.csv).parent_path();
+  engine::check(s.csv.empty() || std::filesystem::is_directory(folder),
+                "eval: no such folder: ", folder, " for --csv");
   set_threads(s.threads);
   Network n = load_network(s.run, s.weights);
   s.views.apply(n.recipe);
@@ -95,6 +99,8 @@ int evaluate(const Settings& s) {
   } else {
     print(n, e, s);
   }
+  // Last: what stands above is not lost where the file cannot be written.
+  if (!s.csv.empty()) train::write_scores(s.csv, e, data, true);
   return 0;
 }
 
@@ -108,6 +114,7 @@ std::function<int()> define(Options& options) {
   options.add("--workers", s->workers, "threads that decode videos", 1);
   options.add("--memory-cap-mb", s->memory_cap_mb, "MB of clips that wait for the network", 1);
   options.add_flag("--json", s->json, "print JSON");
+  options.add("--csv", s->csv, "file for the scores of each video: a line each");
   options.add_config();
   return [s] { return evaluate(*s); };
 }
