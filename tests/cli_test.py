@@ -153,8 +153,8 @@ class Program(unittest.TestCase):
 
     def test_an_existing_run_is_kept(self):
         before = {p: (self.run_folder / p).read_bytes() for p in os.listdir(self.run_folder)}
-        self.refused(1, f"run: \"{self.run_folder}\" is not empty; name another folder with --run",
-                     "train", "--data", self.two, "--model", "slow_fusion", "--run", self.run_folder, *self.small)
+        self.refused(1, f"run: \"{self.run_folder}\" is not empty; name another folder with --run, or go on "
+                        "with --resume", "train", "--data", self.two, "--model", "slow_fusion", "--run", self.run_folder, *self.small)
         self.assertEqual(before, {p: (self.run_folder / p).read_bytes() for p in os.listdir(self.run_folder)})
 
     def test_weights_of_another_network(self):
@@ -196,7 +196,8 @@ class Program(unittest.TestCase):
 
     def test_a_run_folder_is_whole(self):
         self.assertEqual(entries(self.run_folder),
-                         ["best.safetensors", "config.json", "last.safetensors", "metrics.csv"])
+                         [".lock", "best.safetensors", "config.json", "last.safetensors", "metrics.csv",
+                          "step-00000001.safetensors", "step-00000002.safetensors"])
         config = json.loads((self.run_folder / "config.json").read_text())
         self.assertEqual((config["model"], config["classes"]), ("slow_fusion", ["left", "right"]))
         self.assertEqual(config["options"]["widths"], [4, 6])

@@ -15,7 +15,7 @@ TEST(RunFolder, KeepsWhatItWrote) {
   const Folder folder;
   {
     RunFolder run(folder / "a/b", {{"model", "x"}});
-    run.save("last", {{"w", random({3})}}, {{"model", "x"}});
+    run.save(7, {{"w", random({3})}}, {{"model", "x"}});
     run.add({.epoch = 1, .step = 10, .learning_rate = 0.1, .train_loss = 2.5, .val_loss = NAN});
     run.add({.epoch = 2, .step = 20, .val_top1 = 0.5});
   }
@@ -54,7 +54,8 @@ TEST(RunFolder, RefusesWhatExists) {
   EXPECT_EQ(refusal([&] { RunFolder(folder / "file", {}); }),
             "run: \"" + (folder / "file").string() + "\" is no folder");
   EXPECT_EQ(refusal([&] { RunFolder(folder.path(), {}); }),
-            "run: \"" + folder.path().string() + "\" is not empty; name another folder with --run");
+            "run: \"" + folder.path().string() +
+                "\" is not empty; name another folder with --run, or go on with --resume");
   EXPECT_EQ(folder.entries(), std::vector<std::string>{"file"});
 }
 
@@ -68,7 +69,7 @@ TEST(Checkpoint, RefusesOtherFormatsAndBareWeights) {
                 "run folder with --run");
   engine::io::write_safetensors(path, {}, {{"format", "0"}, {"run", "{}"}});
   EXPECT_EQ(refusal([&] { read_checkpoint(path); }),
-            "checkpoint: \"" + path + "\" has format 0; this program reads format 1");
+            "checkpoint: \"" + path + "\" has format 0; this program reads formats 1 to 2");
   engine::io::write_safetensors(path, {}, {{"format", "1"}, {"run", "{"}});
   EXPECT_EQ(refusal([&] { read_checkpoint(path); }),
             "checkpoint: \"" + path + "\" has a damaged description");

@@ -107,8 +107,7 @@ Network make_network(const Settings& s, const Options& given, const models::Mode
   n.net = model.create(n.options);
   n.net->initialise(uint64_t(s.seed));
   if (!s.weights.empty())
-    engine::io::load_state(*n.net, engine::io::read_safetensors(s.weights), "\"" + s.weights + "\"",
-                           train::optimiser_prefix);
+    engine::io::load_state(*n.net, train::read_weights(s.weights), "\"" + s.weights + "\"");
   return n;
 }
 

@@ -1,6 +1,7 @@
 #include "engine/train/metrics.h"
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 namespace kinema::engine::train {
@@ -67,6 +68,24 @@ void Metrics::add(const Tensor& scores, const Tensor& labels) {
 void Metrics::add_loss(double mean, int64_t samples) {
   loss_sum_ += mean * double(samples);
   loss_samples_ += samples;
+}
+
+nlohmann::json Metrics::sums() const {
+  return {{"count", count_},       {"first", first_},
+          {"fifth", fifth_},       {"loss_samples", loss_samples_},
+          {"loss_sum", loss_sum_}, {"confusion", confusion_}};
+}
+
+void Metrics::restore(const nlohmann::json& sums) {
+  const auto confusion = sums.at("confusion").get<std::vector<std::vector<int64_t>>>();
+  check(confusion.size() == confusion_.size(), "metrics: expected sums of ", confusion_.size(),
+        " classes, got ", confusion.size());
+  confusion_ = confusion;
+  sums.at("count").get_to(count_);
+  sums.at("first").get_to(first_);
+  sums.at("fifth").get_to(fifth_);
+  sums.at("loss_samples").get_to(loss_samples_);
+  sums.at("loss_sum").get_to(loss_sum_);
 }
 
 }  // namespace kinema::engine::train

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <vector>
 #include "engine/tensor.h"
 
@@ -38,6 +39,10 @@ class Metrics {
   double loss() const { return loss_sum_ / double(loss_samples_); }
   /// [label][class named]: how many samples.
   const std::vector<std::vector<int64_t>>& confusion() const { return confusion_; }
+
+  /// All sums, exactly, for a checkpoint; and back. Errors: sums of other classes.
+  nlohmann::json sums() const;
+  void restore(const nlohmann::json& sums);
 
  private:
   double share(int64_t hits) const { return count_ ? double(hits) / double(count_) : 0; }

@@ -4,10 +4,9 @@
 #include <chrono>
 #include <cmath>
 #include <optional>
-#include "engine/autograd.h"
-#include "engine/ops/softmax_cross_entropy.h"
-#include "engine/random.h"
 #include "engine/train/progress.h"
+#include "engine/train/run_state.h"
+#include "engine/train/step.h"
 
 namespace kinema::engine::train {
 
@@ -19,46 +18,86 @@ double since(Clock::time_point began) {
   return std::chrono::duration<double>(Clock::now() - began).count();
 }
 
+/// Between its methods stands a RunState that a checkpoint can hold.
 class Trainer {
  public:
   Trainer(const Job& job, const TrainOptions& options)
-      : job_(job), options_(options), line_(options.quiet), steps_an_epoch_(job.train.batches()) {}
+      : job_(job),
+        options_(options),
+        step_(job, options),
+        state_(job.resume ? restore(job, *job.resume)
+                          : RunState(int64_t(job.train.dataset().classes.size()))),
+        line_(options.quiet),
+        steps_an_epoch_(job.train.batches()),
+        steps_before_(state_.steps) {}
 
-  TrainResult run() {
-    while (result_.epochs < options_.epochs && !result_.interrupted) run_epoch();
-    return result_;
-  }
+  TrainResult run();
 
  private:
   void run_epoch();
-  void check_finite(double value, const char* what) const;
-  double run_step(const video::Batch& batch, Metrics& metrics);
-  void tell_step(double rate, int64_t clips);
-  void finish_epoch(EpochMetrics& m, const std::string& text);
+  void run_step(const video::Batch& batch);
+  void tell_step(const StepResult& step, int64_t clips);
+  void finish_epoch();
   std::optional<Evaluation> evaluate_held_out(const std::string& text, EpochMetrics& m);
-  void save(const std::string& name, int64_t step_of_epoch);
-  std::string progress_text(const Metrics& metrics, int64_t step) const;
+  bool take_best(const EpochMetrics& m);
+  void save();
+  bool stopped() { return interrupted_ = interrupted_ || (options_.stop && options_.stop()); }
+  std::string progress_text() const;
 
   const Job& job_;
   const TrainOptions& options_;
+  Step step_;
+  RunState state_;
   ProgressLine line_;
-  const int64_t steps_an_epoch_;
-  TrainResult result_;
-  double best_loss_ = INFINITY;
-  Clock::time_point began_ = Clock::now(), epoch_began_;
-  double wait_before_ = 0;
-  double step_loss_ = 0, step_norm_ = NAN, step_wait_ = 0;
-  Clock::time_point step_began_ = Clock::now();
+  const int64_t steps_an_epoch_, steps_before_;  ///< done before this process
+  bool interrupted_ = false;
+  EpochMetrics last_;
+  Clock::time_point began_ = Clock::now(), epoch_began_, step_began_;
+  int64_t clips_before_ = 0;  ///< of the epoch that has begun, done before this process
+  double epoch_wait_ = 0, step_wait_ = 0;
 };
 
+TrainResult Trainer::run() {
+  while (state_.epochs < options_.epochs && !interrupted_) run_epoch();
+  return {.epochs = state_.epochs,
+          .steps = state_.steps,
+          .best_epoch = state_.best_epoch,
+          .best_top1 = state_.best_top1,
+          .last = last_,
+          .interrupted = interrupted_};
+}
+
+void Trainer::run_epoch() {
+  epoch_began_ = step_began_ = Clock::now();
+  epoch_wait_ = step_wait_ = job_.train.wait_seconds();
+  clips_before_ = state_.metrics.count();
+  job_.network.train(true);
+  job_.train.start_epoch(state_.epochs, state_.epoch_steps);
+  for (video::Batch batch; job_.train.next(batch);) {
+    run_step(batch);
+    if (stopped()) return save();
+    if (options_.checkpoint_every && state_.steps % options_.checkpoint_every == 0) save();
+  }
+  finish_epoch();
+}
+
+void Trainer::run_step(const video::Batch& batch) {
+  const StepResult done = step_.run(batch, state_.steps, state_.metrics);
+  state_.learning_rate = done.learning_rate;
+  ++state_.steps;
+  ++state_.epoch_steps;
+  tell_step(done, batch.labels.size());
+  if (line_.due()) line_.show(progress_text());
+}
+
 /// Tells the listeners of the step that has just ended; time and wait count from the one before.
-void Trainer::tell_step(double rate, int64_t clips) {
+void Trainer::tell_step(const StepResult& step, int64_t clips) {
   const double wait = job_.train.wait_seconds(), seconds = since(step_began_);
-  const StepMetrics m{.step = result_.steps,
-                      .epoch = result_.epochs + 1,
-                      .learning_rate = rate,
-                      .loss = step_loss_,
-                      .gradient_norm = step_norm_,
+  const StepMetrics m{.step = state_.steps,
+                      .epoch = state_.epochs + 1,
+                      .learning_rate = step.learning_rate,
+                      .loss = step.loss,
+                      .gradient_norm = step.gradient_norm,
                       .clips_per_second = double(clips) / seconds,
                       .data_wait = wait - step_wait_,
                       .memory = memory_held()};
@@ -67,75 +106,18 @@ void Trainer::tell_step(double rate, int64_t clips) {
   step_wait_ = wait;
 }
 
-void Trainer::check_finite(double value, const char* what) const {
-  check(std::isfinite(value), "train: the ", what, " is no number at step ", result_.steps + 1,
-        "; try a lower --lr or --clip-norm");
-}
-
-double Trainer::run_step(const video::Batch& batch, Metrics& metrics) {
-  RandomScope random(options_.seed, uint64_t(result_.steps));
-  job_.arena.zero_grad();
-  const double rate = job_.learning_rate(result_.steps);
-  Tensor logits;
-  {
-    const Tensor scores = job_.forward(batch.clips);
-    const Tensor loss =
-        softmax_cross_entropy(scores, batch.labels, {.smoothing = options_.label_smoothing});
-    logits = scores.detach();
-    step_loss_ = item(loss);
-    check_finite(step_loss_, "loss");
-    metrics.add_loss(step_loss_, batch.labels.size());
-    backward(loss);
-  }
-  if (options_.clip_norm > 0) {
-    step_norm_ = optim::clip_gradient_norm(job_.arena, options_.clip_norm);
-    check_finite(step_norm_, "gradient's norm");
-  }
-  job_.optimiser.step(rate);
-  metrics.add(logits, batch.labels);
-  ++result_.steps;
-  return rate;
-}
-
-std::string Trainer::progress_text(const Metrics& metrics, int64_t step) const {
+std::string Trainer::progress_text() const {
   const double epoch_seconds = since(epoch_began_), all_seconds = since(began_);
-  const double left = double(options_.epochs * steps_an_epoch_ - result_.steps);
-  const double wait = job_.train.wait_seconds() - wait_before_;
+  const double left = double(options_.epochs * steps_an_epoch_ - state_.steps);
+  const double wait = job_.train.wait_seconds() - epoch_wait_;
   return fmt::format(
       "epoch {}/{}  step {}/{}  loss {:.3f}  top-1 {:.1f}%  {:.1f} clips/s  ETA {}  data wait "
       "{:.0f}%  memory {} MB",
-      result_.epochs + 1, options_.epochs, step, steps_an_epoch_, metrics.loss(),
-      100 * metrics.top1(), double(metrics.count()) / epoch_seconds,
-      clock_text(all_seconds / double(result_.steps) * left), 100 * wait / epoch_seconds,
-      memory_held() >> 20);
-}
-
-void Trainer::run_epoch() {
-  epoch_began_ = Clock::now();
-  wait_before_ = step_wait_ = job_.train.wait_seconds();
-  step_began_ = Clock::now();
-  Metrics metrics(int64_t(job_.train.dataset().classes.size()));
-  job_.network.train(true);
-  job_.train.start_epoch(result_.epochs);
-  EpochMetrics m;
-  int64_t step = 0;
-  for (video::Batch batch; job_.train.next(batch);) {
-    m.learning_rate = run_step(batch, metrics);
-    tell_step(m.learning_rate, batch.labels.size());
-    ++step;
-    if (line_.due()) line_.show(progress_text(metrics, step));
-    if (options_.stop && options_.stop()) {
-      result_.interrupted = true;
-      save("last", step);
-      return;
-    }
-  }
-  const std::string text = progress_text(metrics, step);
-  m.train_loss = metrics.loss();
-  m.train_top1 = metrics.top1();
-  m.data_wait = job_.train.wait_seconds() - wait_before_;
-  ++result_.epochs;
-  finish_epoch(m, text);
+      state_.epochs + 1, options_.epochs, state_.epoch_steps, steps_an_epoch_,
+      state_.metrics.loss(), 100 * state_.metrics.top1(),
+      double(state_.metrics.count() - clips_before_) / epoch_seconds,
+      clock_text(all_seconds / double(state_.steps - steps_before_) * left),
+      100 * wait / epoch_seconds, memory_held() >> 20);
 }
 
 /// Evaluates and sets the held-out part of m; nothing if the run was stopped meanwhile.
@@ -144,7 +126,7 @@ std::optional<Evaluation> Trainer::evaluate_held_out(const std::string& text, Ep
   const auto all = job_.held_out.dataset().samples.size();
   auto progress = [&](int64_t done) {
     if (line_.due()) line_.show(fmt::format("{}  evaluating {}/{}", text, done, all));
-    if (options_.stop && options_.stop()) throw Stopped{};
+    if (stopped()) throw Stopped{};
   };
   try {
     Evaluation found =
@@ -154,52 +136,60 @@ std::optional<Evaluation> Trainer::evaluate_held_out(const std::string& text, Ep
     m.val_top5 = found.metrics.top5();
     return found;
   } catch (const Stopped&) {
-    result_.interrupted = true;
     return {};
   }
 }
 
-void Trainer::finish_epoch(EpochMetrics& m, const std::string& text) {
-  m.epoch = result_.epochs;
-  m.step = result_.steps;
-  m.val_loss = m.val_top1 = m.val_top5 = NAN;
-  const bool last = result_.epochs == options_.epochs;
-  bool best = false;
-  const bool due = last || result_.epochs % std::max<int64_t>(options_.evaluate_every, 1) == 0;
-  std::optional<Evaluation> found;
-  if (due) found = evaluate_held_out(text, m);
-  if (found)
-    best = !result_.best_epoch || m.val_top1 > result_.best_top1 ||
-           (m.val_top1 == result_.best_top1 && m.val_loss < best_loss_);
-  if (best) {
-    result_.best_epoch = result_.epochs;
-    result_.best_top1 = m.val_top1;
-    best_loss_ = m.val_loss;
-  }
-  m.seconds = since(epoch_began_);
-  result_.last = m;
-  if (best) save("best", 0);
-  save("last", 0);
-  if (job_.folder) job_.folder->add(m);
-  for (Listener* l : job_.listeners) l->after_epoch(m, found ? &*found : nullptr);
-  const std::string held_out =
-      std::isnan(m.val_top1) ? "" : fmt::format("  evaluated top-1 {:.1f}%", 100 * m.val_top1);
-  if (line_.due() || last) line_.show(text + held_out);
+/// Remembers m where it is the best so far.
+bool Trainer::take_best(const EpochMetrics& m) {
+  const bool best = !state_.best_epoch || m.val_top1 > state_.best_top1 ||
+                    (m.val_top1 == state_.best_top1 && m.val_loss < state_.best_loss);
+  if (!best) return false;
+  state_.best_epoch = m.epoch;
+  state_.best_top1 = m.val_top1;
+  state_.best_loss = m.val_loss;
+  return true;
 }
 
-void Trainer::save(const std::string& name, int64_t step_of_epoch) {
-  if (!job_.folder) return;
-  nlohmann::json run = job_.description;
-  run["progress"] = {
-      {"epoch", result_.epochs},        {"step", result_.steps},
-      {"step_of_epoch", step_of_epoch}, {"best_epoch", result_.best_epoch},
-      {"best_top1", result_.best_top1}, {"best_loss", std::isfinite(best_loss_) ? best_loss_ : 0}};
-  std::vector<io::NamedValue> tensors = io::state_of(job_.network);
-  // The best is for use alone; the last is where a run goes on.
-  if (name == "last")
-    for (const auto& [key, value] : job_.optimiser.state())
-      tensors.push_back({optimiser_prefix + key, value});
-  job_.folder->save(name, tensors, run);
+/// What lies behind the last step of an epoch. A run that is stopped here has its steps saved, and
+/// does this when it goes on.
+void Trainer::finish_epoch() {
+  const std::string text = progress_text();
+  EpochMetrics m{.epoch = state_.epochs + 1,
+                 .step = state_.steps,
+                 .learning_rate = state_.learning_rate,
+                 .train_loss = state_.metrics.loss(),
+                 .train_top1 = state_.metrics.top1(),
+                 .val_loss = NAN,
+                 .val_top1 = NAN,
+                 .val_top5 = NAN,
+                 .data_wait = job_.train.wait_seconds() - epoch_wait_};
+  const bool at_end = m.epoch == options_.epochs;
+  std::optional<Evaluation> found;
+  if (at_end || m.epoch % std::max<int64_t>(options_.evaluate_every, 1) == 0) {
+    found = evaluate_held_out(text, m);
+    if (!found) return save();
+  }
+  const bool best = found && take_best(m);
+  m.seconds = since(epoch_began_);
+  state_.epochs = m.epoch;
+  state_.epoch_steps = 0;
+  state_.metrics = Metrics(int64_t(job_.train.dataset().classes.size()));
+  last_ = m;
+  // The checkpoint comes last: what a run killed before it has written is written again.
+  if (job_.folder) {
+    if (best) job_.folder->save_best(io::state_of(job_.network), describe(job_, state_));
+    job_.folder->add(m);
+    save();
+  }
+  for (Listener* l : job_.listeners) l->after_epoch(m, found ? &*found : nullptr);
+  const std::string held_out =
+      found ? fmt::format("  evaluated top-1 {:.1f}%", 100 * m.val_top1) : "";
+  if (line_.due() || at_end) line_.show(text + held_out);
+}
+
+void Trainer::save() {
+  if (job_.folder) job_.folder->save(state_.steps, tensors_of(job_), describe(job_, state_));
 }
 
 }  // namespace

@@ -139,10 +139,10 @@ Network load_network(const std::string& run, const std::string& weights) {
   n.net = n.model->create(n.options);
   if (!run.empty() && !weights.empty()) {
     path = weights;
-    checkpoint.tensors = engine::io::read_safetensors(path);
+    checkpoint.tensors = engine::train::read_weights(path);
   }
   engine::io::load_state(*n.net, checkpoint.tensors, "\"" + path.string() + "\"",
-                         engine::train::optimiser_prefix);
+                         engine::train::state_prefix);
   n.net->train(false);
   return n;
 }
