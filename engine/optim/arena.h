@@ -31,6 +31,8 @@ class ParameterArena {
   /// How many parameters there are, and the name of each (the first, where it has several).
   size_t count() const { return parts_.size(); }
   const std::string& name(size_t i) const { return parts_[i].name; }
+  /// Where parameter i begins, in elements of values().
+  int64_t start(size_t i) const { return parts_[i].start; }
   /// Parameter i in `flat`, memory laid out as values(): a velocity, say. Shares its memory.
   Tensor part(const Tensor& flat, size_t i) const;
 

@@ -2,8 +2,11 @@
 
 namespace kinema::engine::optim {
 
-Sgd::Sgd(ParameterArena& arena, const SgdOptions& options)
-    : arena_(arena), options_(options), steps_(full({1}, 0, Dtype::i64, Device::cpu)) {
+Sgd::Sgd(ParameterArena& arena, const SgdOptions& options, bool decay_vectors)
+    : arena_(arena),
+      options_(options),
+      stretches_(stretches(arena, decay_vectors)),
+      steps_(full({1}, 0, Dtype::i64, Device::cpu)) {
   check_sgd(options_);
   if (options_.momentum == 0) return;
   const Tensor& values = arena_.values();
@@ -11,10 +14,14 @@ Sgd::Sgd(ParameterArena& arena, const SgdOptions& options)
 }
 
 void Sgd::step(double rate) {
-  SgdOptions now = options_;
-  now.rate = rate;
   int64_t& steps = *data<int64_t>(steps_);
-  sgd_step(now, arena_.values(), arena_.gradients(), velocity_, steps == 0);
+  const Tensor& gradients = arena_.gradients();
+  for (const Stretch& s : stretches_) {
+    SgdOptions now = options_;
+    now.rate = rate;
+    if (!s.decays) now.weight_decay = 0;
+    sgd_step(now, s.of(arena_.values()), s.of(gradients), s.of(velocity_), steps == 0);
+  }
   ++steps;
 }
 

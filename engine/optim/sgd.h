@@ -1,7 +1,7 @@
 #pragma once
 #include "engine/ops/sgd.h"
-#include "engine/optim/arena.h"
 #include "engine/optim/optimiser.h"
+#include "engine/optim/stretch.h"
 
 namespace kinema::engine::optim {
 
@@ -10,9 +10,10 @@ namespace kinema::engine::optim {
 /// a gradient of 0: decay and momentum go on, where PyTorch would skip it.
 class Sgd : public Optimiser {
  public:
-  /// options.rate counts for nothing: each step says its own.
+  /// options.rate counts for nothing: each step says its own. Without `decay_vectors` biases and
+  /// the parameters of norms do not decay.
   /// Errors: kernels/sgd's.
-  explicit Sgd(ParameterArena& arena, const SgdOptions& options = {});
+  explicit Sgd(ParameterArena& arena, const SgdOptions& options = {}, bool decay_vectors = true);
 
   void step(double rate) override;
 
@@ -23,6 +24,7 @@ class Sgd : public Optimiser {
  private:
   ParameterArena& arena_;
   SgdOptions options_;
+  std::vector<Stretch> stretches_;
   Tensor velocity_, steps_;
 };
 

@@ -1,0 +1,16 @@
+#include "engine/ops/adamw.h"
+#include "engine/policy.h"
+#include "kernels/adamw/adamw.h"
+
+namespace kinema::engine {
+
+void adamw_step(const AdamWOptions& options, int64_t t, const Tensor& w, const Tensor& g,
+                const Tensor& m, const Tensor& v) {
+  kernels::check_adamw(options, t, w.view(), g.view(), m.view(), v.view());
+  kernels::adamw(backend_for("adamw", w.device()))
+      .step(w.stream(), options, t, w.view(), g.view(), m.view(), v.view());
+}
+
+void check_adamw(const AdamWOptions& options) { kernels::check_adamw_options(options); }
+
+}  // namespace kinema::engine

@@ -1,0 +1,17 @@
+#include "engine/train/loss.h"
+#include "engine/ops/pointwise.h"
+#include "engine/ops/softmax_cross_entropy.h"
+
+namespace kinema::engine::train {
+
+Tensor loss_of(const Tensor& scores, const Targets& targets, const LossOptions& options) {
+  const auto against = [&](const Tensor& labels) {
+    return softmax_cross_entropy(scores, labels, {.smoothing = options.label_smoothing});
+  };
+  if (!targets.partners) return against(targets.labels);
+  const auto weight = [&](double w) { return full({1}, w, scores.dtype(), scores.device()); };
+  return add(multiply(against(targets.labels), weight(targets.share)),
+             multiply(against(targets.partners), weight(1 - targets.share)));
+}
+
+}  // namespace kinema::engine::train

@@ -1,0 +1,22 @@
+#pragma once
+#include "engine/tensor.h"
+
+namespace kinema::engine::train {
+
+/// What a network is to answer for a batch of clips.
+struct Targets {
+  Tensor labels;         ///< i64 [N]
+  Tensor partners = {};  ///< i64 [N], of what was mixed into each clip; not given without mixup
+  double share = 1;      ///< of `labels` in a mixture; that of `partners` is 1 - share
+};
+
+struct LossOptions {
+  double label_smoothing = 0;  ///< share of the target that all classes divide
+};
+
+/// The loss that training lowers, [1]: the mean over the batch of the softmax cross-entropy, in
+/// nats; of mixtures share * loss(labels) + (1 - share) * loss(partners).
+/// Errors: softmax_cross_entropy's.
+Tensor loss_of(const Tensor& scores, const Targets& targets, const LossOptions& options);
+
+}  // namespace kinema::engine::train

@@ -1,0 +1,70 @@
+// Bound by memory: reads w, g, m and v once, writes w, m and v once.
+#include <algorithm>
+#include <cmath>
+#include "kernels/adamw/adamw.h"
+#include "kernels/base/parallel.h"
+
+namespace kinema::kernels {
+
+namespace {
+
+constexpr int64_t grain = 16384;  // elements a core takes at least
+
+struct Factors {
+  float keep;           ///< of w, after decay
+  float beta1, fresh1;  ///< fresh is 1 - beta
+  float beta2, fresh2;
+  float step;  ///< rate / (1 - beta1^t)
+  float root;  ///< 1 / sqrt(1 - beta2^t)
+  float eps;
+
+  Factors(const AdamWOptions& o, int64_t t)
+      : keep(float(1 - o.rate * o.weight_decay)),
+        beta1(float(o.beta1)),
+        fresh1(float(1 - o.beta1)),
+        beta2(float(o.beta2)),
+        fresh2(float(1 - o.beta2)),
+        step(float(o.rate / (1 - std::pow(o.beta1, double(t))))),
+        root(float(1 / std::sqrt(1 - std::pow(o.beta2, double(t))))),
+        eps(float(o.eps)) {}
+};
+
+/// Without errno, which a root of a negative number would set, the loop becomes vector code.
+__attribute__((optimize("no-math-errno"))) void run(const Factors& f, float* w, const float* g,
+                                                    float* m, float* v, int64_t length) {
+#pragma omp simd
+  for (int64_t i = 0; i < length; ++i) {
+    m[i] = f.beta1 * m[i] + f.fresh1 * g[i];
+    v[i] = f.beta2 * v[i] + f.fresh2 * g[i] * g[i];
+    w[i] = f.keep * w[i] - f.step * m[i] / (std::sqrt(v[i]) * f.root + f.eps);
+  }
+}
+
+void step(Stream, const AdamWOptions& o, int64_t t, View w, View g, View m, View v) {
+  check_adamw(o, t, w, g, m, v);
+  if (!w.size()) return;
+  const Factors factors(o, t);
+  const int64_t length = w.shape[-1];
+  float *values = data<float>(w), *means = data<float>(m), *squares = data<float>(v);
+  const float* gradients = data<const float>(g);
+  if (w.shape.rank == 1)
+    return parallel_for(length, grain, [&](int64_t a, int64_t b) {
+      run(factors, values + a, gradients + a, means + a, squares + a, b - a);
+    });
+  const RowOffsets in_w(w), in_g(g), in_m(m), in_v(v);
+  parallel_for(in_w.rows(), std::max<int64_t>(1, grain / length), [&](int64_t a, int64_t b) {
+    for (int64_t r = a; r < b; ++r) {
+      float *row = values + in_w(r), *mean = means + in_m(r), *square = squares + in_v(r);
+      run(factors, row, gradients + in_g(r), mean, square, length);
+      std::fill_n(row + length, w.tail, 0.f);
+      std::fill_n(mean + length, m.tail, 0.f);
+      std::fill_n(square + length, v.tail, 0.f);
+    }
+  });
+}
+
+}  // namespace
+
+const AdamW adamw_cpu = {.step = step};
+
+}  // namespace kinema::kernels

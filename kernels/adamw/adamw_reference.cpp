@@ -1,0 +1,42 @@
+#include <algorithm>
+#include <cmath>
+#include "kernels/adamw/adamw.h"
+
+namespace kinema::kernels {
+
+namespace {
+
+template <class T>
+void step_one(const AdamWOptions& o, int64_t t, T& w, T g, T& m, T& v) {
+  const double mean = o.beta1 * double(m) + (1 - o.beta1) * double(g);
+  const double square = o.beta2 * double(v) + (1 - o.beta2) * double(g) * double(g);
+  const double unbiased_mean = mean / (1 - std::pow(o.beta1, double(t)));
+  const double unbiased_square = square / (1 - std::pow(o.beta2, double(t)));
+  const double decayed = double(w) - o.rate * o.weight_decay * double(w);
+  w = T(decayed - o.rate * unbiased_mean / (std::sqrt(unbiased_square) + o.eps));
+  m = T(mean);
+  v = T(square);
+}
+
+void step(Stream, const AdamWOptions& o, int64_t t, View w, View g, View m, View v) {
+  check_adamw(o, t, w, g, m, v);
+  if (!w.size()) return;
+  dispatch_float("adamw", w.dtype, [&]<class T>(T) {
+    const RowOffsets in_w(w), in_g(g), in_m(m), in_v(v);
+    const int64_t length = w.shape[-1];
+    for (int64_t r = 0; r < in_w.rows(); ++r) {
+      T *row = data<T>(w) + in_w(r), *mean = data<T>(m) + in_m(r), *square = data<T>(v) + in_v(r);
+      for (int64_t i = 0; i < length; ++i)
+        step_one(o, t, row[i], data<const T>(g)[in_g(r) + i], mean[i], square[i]);
+      std::fill_n(row + length, w.tail, T(0));
+      std::fill_n(mean + length, m.tail, T(0));
+      std::fill_n(square + length, v.tail, T(0));
+    }
+  });
+}
+
+}  // namespace
+
+const AdamW adamw_reference = {.step = step};
+
+}  // namespace kinema::kernels

@@ -1,0 +1,29 @@
+#pragma once
+#include "kernels/base/backend.h"
+#include "kernels/base/view.h"
+
+namespace kinema::kernels {
+
+/// y += t * (x - y), element by element, in place: y moves towards x by the share t. Running
+/// averages and mixtures are this.
+///   x, y  any one shape, any strides, one floating-point type; x does not overlap y
+/// The tail that y owns is zeroed.
+/// Errors: shapes or types differ; t outside of [0, 1].
+struct Lerp {
+  void (*towards)(Stream, double t, View x, View y);
+};
+extern const Lerp lerp_reference, lerp_cpu;
+inline constexpr Lerp lerp_meta = {ignored};
+
+inline const Lerp& lerp(Backend b) {
+  return select<Lerp>("lerp", b,
+                      {.reference = &lerp_reference, .cpu = &lerp_cpu, .meta = &lerp_meta});
+}
+
+inline void check_lerp(double t, const View& x, const View& y) {
+  check(t >= 0 && t <= 1, "lerp: the share must lie in [0, 1], got ", t);
+  check(x.shape == y.shape && x.dtype == y.dtype, "lerp: x must be ", y.dtype, " ", y.shape,
+        ", got ", x.dtype, " ", x.shape);
+}
+
+}  // namespace kinema::kernels

@@ -1,0 +1,63 @@
+#include "kernels/lerp/lerp.h"
+#include "kernels/lerp/lerp_cases.h"
+#include "tests/support/check.h"
+
+namespace kinema::test {
+namespace {
+
+const Backend both[] = {Backend::reference, Backend::cpu};
+
+// Each number is rounded three times.
+const double bound = 3 * epsilon(Dtype::f32);
+
+void towards(Backend b, double t, const Tensor& x, const Tensor& y) {
+  kernels::lerp(b).towards({}, t, x.view(), y.view());
+}
+
+TEST(Lerp, AgreesWithTheReferenceOnEveryCase) {
+  for (const auto& c : kernels::lerp_cases) {
+    if (std::string(c.tag) != "ci") continue;
+    const Tensor x = random(c.x, 1), a = random(c.x, 2), b = random(c.x, 2);
+    if (b.layout.tail && b.size()) data<float>(b)[c.x[-1]] = std::nanf("");
+    towards(both[0], 0.3, x, a);
+    towards(both[1], 0.3, x, b);
+    EXPECT_LE(error(b, a), bound) << c.x;
+    EXPECT_TRUE(tail_is_zero(b)) << c.x;
+  }
+}
+
+TEST(Lerp, MovesByTheShare) {
+  for (Backend b : both) {
+    const Tensor x = from_vector<float>({2}, {4, -8}), y = from_vector<float>({2}, {0, 8});
+    towards(b, 0, x, y);
+    EXPECT_EQ(to_vector<float>(y), (std::vector<float>{0, 8}));
+    towards(b, 0.25, x, y);
+    EXPECT_EQ(to_vector<float>(y), (std::vector<float>{1, 4}));
+    towards(b, 1, x, y);
+    EXPECT_EQ(to_vector<float>(y), (std::vector<float>{4, -8}));
+  }
+}
+
+TEST(Lerp, WritesSlicesAndLeavesNeighboursAlone) {
+  for (Backend b : both) {
+    const Tensor x = random({3, 5}, 1), y = random({3, 5}, 2);
+    const Slice in(x, 1, 2), out(y, 3, 0);
+    towards(b, 0.5, in.part, out.part);
+    towards(b, 0.5, x, y);
+    EXPECT_EQ(to_vector<float>(out.part), to_vector<float>(y)) << b;
+    EXPECT_TRUE(out.neighbours_untouched()) << b;
+  }
+}
+
+TEST(Lerp, RefusesWhatHasNoMeaning) {
+  const Tensor y = random({3});
+  for (Backend b : both) {
+    EXPECT_EQ(refusal([&] { towards(b, 0.5, random({4}), y); }),
+              "lerp: x must be f32 [3], got f32 [4]");
+    EXPECT_EQ(refusal([&] { towards(b, 1.5, y, y); }),
+              "lerp: the share must lie in [0, 1], got 1.5");
+  }
+}
+
+}  // namespace
+}  // namespace kinema::test
