@@ -270,8 +270,10 @@ TEST(Video, RefusesWhatIsNoVideo) {
   std::ofstream(folder / "empty.mp4");
   const auto said = [](const std::string& path) { return refusal([&] { VideoReader r(path); }); };
   EXPECT_EQ(said(folder / "none.mp4"), "video: no such file: " + (folder / "none.mp4"));
-  EXPECT_EQ(said(folder.path.string()),
-            "video: expected a file, got a folder: " + folder.path.string());
+  EXPECT_EQ(
+      said(folder.path.string()),
+      "video: expected a file or a folder of frames (.jpg, .png), got a folder without any: " +
+          folder.path.string());
   const std::string text = said(folder / "text.mp4"), none = said(folder / "empty.mp4");
   EXPECT_EQ(text, "video: " + (folder / "text.mp4") +
                       " is no video that FFmpeg can read (Invalid data found when processing "

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include "engine/data/frame_folder.h"
 #include "engine/data/sampling.h"
+#include "engine/io/fingerprint.h"
 
 namespace kinema::engine::video {
 
@@ -32,7 +34,33 @@ bool is_folder(const fs::directory_entry& entry) {
 
 bool is_video(const fs::directory_entry& entry) {
   std::error_code failed;
+  if (entry.is_directory(failed)) return is_frame_folder(entry.path().string());
   return entry.is_regular_file(failed) && is_video_name(entry.path().filename().string());
+}
+
+/// "a, b, c and 4 more".
+std::string some_of(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < names.size() && i < 6; ++i) text += (i ? ", " : "") + names[i];
+  return names.size() > 6 ? text + " and " + std::to_string(names.size() - 6) + " more" : text;
+}
+
+/// How many samples show each class.
+std::vector<int64_t> counts_of(const Dataset& set) {
+  std::vector<int64_t> counts(set.classes.size());
+  for (const Sample& s : set.samples) {
+    if (s.labels.empty()) ++counts[size_t(s.label)];
+    for (int64_t label : s.labels) ++counts[size_t(label)];
+  }
+  return counts;
+}
+
+std::vector<std::string> classes_with(const Dataset& set, int64_t wanted) {
+  std::vector<std::string> names;
+  const std::vector<int64_t> counts = counts_of(set);
+  for (size_t c = 0; c < counts.size(); ++c)
+    if (counts[c] == wanted) names.push_back(set.classes[c]);
+  return names;
 }
 
 }  // namespace
@@ -45,11 +73,28 @@ bool is_video_name(const std::string& path) {
   return std::find(std::begin(endings), std::end(endings), ending) != std::end(endings);
 }
 
+std::string name_of(const Dataset& set, const Sample& sample) {
+  const std::string name = fs::path(sample.path).lexically_relative(set.root).generic_string();
+  return set.root.empty() || name.empty() || name.starts_with("..") ? sample.path : name;
+}
+
+std::string digest(const Dataset& set) {
+  io::Fingerprint f;
+  for (const std::string& name : set.classes) f.add(name);
+  for (const Sample& s : set.samples) {
+    f.add(name_of(set, s));
+    f.add(s.label);
+    for (int64_t label : s.labels) f.add(label);
+  }
+  return f.hex();
+}
+
 Dataset scan_folder(const std::string& root) {
   std::error_code failed;
   check(fs::exists(root, failed), "data: no such folder: ", root);
   check(fs::is_directory(root, failed), "data: expected a folder, got a file: ", root);
   Dataset found;
+  found.root = root;
   found.classes = names(root, is_folder);
   check(!found.classes.empty(), "data: ", root,
         " holds no class folders; put the videos of each class into a folder named after it");
@@ -67,6 +112,25 @@ Dataset scan_folder(const std::string& root) {
   return found;
 }
 
+Dataset with_classes(Dataset set, const std::vector<std::string>& classes,
+                     const std::string& source, const std::string& known) {
+  std::vector<int64_t> place;
+  for (const std::string& name : set.classes) {
+    const auto at = std::find(classes.begin(), classes.end(), name);
+    check(at != classes.end(), source, " has class '", name, "', which ", known,
+          " does not know; it knows ", some_of(classes));
+    place.push_back(at - classes.begin());
+  }
+  for (Sample& s : set.samples) {
+    s.label = place[size_t(s.label)];
+    for (int64_t& label : s.labels) label = place[size_t(label)];
+    std::sort(s.labels.begin(), s.labels.end());
+    if (!s.labels.empty()) s.label = s.labels[0];
+  }
+  set.classes = classes;
+  return set;
+}
+
 Split split(const Dataset& all, double fraction, uint64_t seed) {
   check(fraction >= 0 && fraction <= 1, "data: the share held out must be in [0, 1], got ",
         fraction);
@@ -81,10 +145,28 @@ Split split(const Dataset& all, double fraction, uint64_t seed) {
     const std::vector<int64_t> order = shuffled(count, seed, int64_t(label));
     for (int64_t i = 0; i < out; ++i) held_out[members[label][size_t(order[size_t(i)])]] = true;
   }
-  Split parts{{all.classes, {}}, {all.classes, {}}};
+  Split parts{all, all};
+  parts.train.samples.clear();
+  parts.held_out.samples.clear();
   for (size_t i = 0; i < all.samples.size(); ++i)
     (held_out[i] ? parts.held_out : parts.train).samples.push_back(all.samples[i]);
   return parts;
+}
+
+std::vector<std::string> remarks(const Dataset& train, const Dataset& held_out) {
+  std::vector<std::string> said;
+  const auto say = [&](const std::vector<std::string>& names, const std::string& what) {
+    if (names.empty()) return;
+    const std::string count = std::to_string(names.size()) + " of " +
+                              std::to_string(train.classes.size()) +
+                              (train.classes.size() == 1 ? " class " : " classes ") +
+                              (names.size() == 1 ? "has " : "have ");
+    said.push_back(count + what + ": " + some_of(names));
+  };
+  say(classes_with(train, 0), "no video to train on");
+  say(classes_with(train, 1), "a single video to train on");
+  say(classes_with(held_out, 0), "no video to evaluate on");
+  return said;
 }
 
 }  // namespace kinema::engine::video

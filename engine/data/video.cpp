@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include "engine/data/frame_converter.h"
+#include "engine/data/frame_folder.h"
 
 namespace kinema::engine::video {
 
@@ -11,10 +12,7 @@ using ffmpeg::Owned, ffmpeg::reason;
 
 namespace {
 
-/// A key frame: where decoding can begin.
-struct Key {
-  int64_t pts = 0, dts = 0;
-};
+using Key = FrameList::Key;
 
 /// One open file: packets of its video stream in, frames out.
 class Decoder {
@@ -137,12 +135,10 @@ struct VideoReader::State {
   FrameConverter converter;
   std::unique_ptr<Decoder> decoder;
 
+  std::unique_ptr<FrameFolder> folder;  // if the path is one; then what follows is not used
+
   bool listed = false;
-  /// False: packets tell too little, and frames are counted from the start of the file.
-  bool by_timestamp = true;
-  std::vector<int64_t> timestamps;  // of the frames, ascending, if by_timestamp
-  std::vector<Key> keys;            // ascending
-  int64_t count = 0;
+  FrameList known;        // once listed
   int64_t position = -1;  // the frame that came out last; -1: at the start
 
   void open(bool probe) {
@@ -184,41 +180,43 @@ void VideoReader::State::describe() {
 void VideoReader::State::list() {
   if (listed) return;
   while (const AVPacket* packet = decoder->next_packet()) {
-    by_timestamp = by_timestamp && packet->pts != AV_NOPTS_VALUE;
+    known.by_timestamp = known.by_timestamp && packet->pts != AV_NOPTS_VALUE;
     if (packet->flags & AV_PKT_FLAG_KEY)
-      keys.push_back({packet->pts, packet->dts == AV_NOPTS_VALUE ? packet->pts : packet->dts});
+      known.keys.push_back(
+          {packet->pts, packet->dts == AV_NOPTS_VALUE ? packet->pts : packet->dts});
     // Edit lists mark packets that are decoded for others' sake and not shown.
-    if (!(packet->flags & AV_PKT_FLAG_DISCARD)) timestamps.push_back(packet->pts);
+    if (!(packet->flags & AV_PKT_FLAG_DISCARD)) known.timestamps.push_back(packet->pts);
   }
-  std::sort(timestamps.begin(), timestamps.end());
-  std::sort(keys.begin(), keys.end(), [](Key a, Key b) { return a.pts < b.pts; });
-  by_timestamp = by_timestamp && !keys.empty() &&
-                 std::adjacent_find(timestamps.begin(), timestamps.end()) == timestamps.end();
-  if (!by_timestamp) return list_by_decoding();
-  count = int64_t(timestamps.size());
+  std::sort(known.timestamps.begin(), known.timestamps.end());
+  std::sort(known.keys.begin(), known.keys.end(), [](Key a, Key b) { return a.pts < b.pts; });
+  known.by_timestamp = known.by_timestamp && !known.keys.empty() &&
+                       std::adjacent_find(known.timestamps.begin(), known.timestamps.end()) ==
+                           known.timestamps.end();
+  if (!known.by_timestamp) return list_by_decoding();
+  known.frames = int64_t(known.timestamps.size());
   listed = true;
   // At the end of the file now: the next frame needs a seek, or the start.
-  position = count;
+  position = known.frames;
 }
 
 void VideoReader::State::list_by_decoding() {
-  by_timestamp = false;
+  known = {.by_timestamp = false};
   open(true);
-  for (count = 0; decoder->next();) ++count;
-  position = count;
+  for (known.frames = 0; decoder->next();) ++known.frames;
+  position = known.frames;
   listed = true;
 }
 
 /// True if seeking to `frame` passes over frames that would be decoded in vain.
 bool VideoReader::State::key_between(int64_t frame) const {
-  const int64_t here = timestamps[size_t(position)], there = timestamps[size_t(frame)];
-  return std::any_of(keys.begin(), keys.end(),
+  const int64_t here = known.timestamps[size_t(position)], there = known.timestamps[size_t(frame)];
+  return std::any_of(known.keys.begin(), known.keys.end(),
                      [&](const Key& k) { return k.pts > here && k.pts <= there; });
 }
 
 /// Decodes forward; null if frames with later timestamps, or the end, come before the one wanted.
 const AVFrame* VideoReader::State::decode_to(int64_t frame) {
-  const int64_t wanted = timestamps[size_t(frame)];
+  const int64_t wanted = known.timestamps[size_t(frame)];
   while (const AVFrame* f = decoder->next()) {
     if (f->pts == AV_NOPTS_VALUE || f->pts > wanted) break;
     if (f->pts == wanted) {
@@ -226,17 +224,18 @@ const AVFrame* VideoReader::State::decode_to(int64_t frame) {
       return f;
     }
   }
-  position = count;  // unknown: the next frame needs a seek
+  position = known.frames;  // unknown: the next frame needs a seek
   return nullptr;
 }
 
 const AVFrame* VideoReader::State::find_by_timestamp(int64_t frame) {
   if (position >= 0 && position < frame && !key_between(frame))
     if (const AVFrame* f = decode_to(frame)) return f;
-  const auto after = std::upper_bound(keys.begin(), keys.end(), timestamps[size_t(frame)],
-                                      [](int64_t pts, const Key& k) { return pts < k.pts; });
+  const auto after =
+      std::upper_bound(known.keys.begin(), known.keys.end(), known.timestamps[size_t(frame)],
+                       [](int64_t pts, const Key& k) { return pts < k.pts; });
   // Containers seek by pts or by dts, and some land late; what comes out decides.
-  if (after != keys.begin()) {
+  if (after != known.keys.begin()) {
     const Key key = *(after - 1);
     if (decoder->seek(key.pts))
       if (const AVFrame* f = decode_to(frame)) return f;
@@ -257,11 +256,11 @@ const AVFrame* VideoReader::State::find_by_counting(int64_t frame) {
 const AVFrame* VideoReader::State::find(int64_t frame) {
   list();
   const auto inside = [&] {
-    check(frame >= 0 && frame < count, "video: ", path, " has ", count, " frames, asked for frame ",
-          frame);
+    check(frame >= 0 && frame < known.frames, "video: ", path, " has ", known.frames,
+          " frames, asked for frame ", frame);
   };
   inside();
-  if (by_timestamp) {
+  if (known.by_timestamp) {
     if (const AVFrame* f = find_by_timestamp(frame)) return f;
     // The packets promised a frame that the decoder does not give: count what it does give.
     list_by_decoding();
@@ -275,6 +274,13 @@ const AVFrame* VideoReader::State::find(int64_t frame) {
 VideoReader::VideoReader(const std::string& path, int threads) : state_(new State) {
   state_->path = path;
   state_->threads = threads;
+  if (std::filesystem::is_directory(path)) {
+    state_->folder = std::make_unique<FrameFolder>(path);
+    state_->info = state_->folder->info();
+    state_->known.frames = state_->folder->frames();
+    state_->listed = true;
+    return;
+  }
   state_->open(false);
   state_->describe();
 }
@@ -286,7 +292,20 @@ const VideoInfo& VideoReader::info() const { return state_->info; }
 
 int64_t VideoReader::frames() {
   state_->list();
-  return state_->count;
+  return state_->known.frames;
+}
+
+const FrameList& VideoReader::list() {
+  state_->list();
+  return state_->known;
+}
+
+void VideoReader::set_list(FrameList known) {
+  if (state_->folder) return;
+  state_->known = std::move(known);
+  state_->listed = true;
+  // Counting decodes the file as list_by_decoding() did.
+  if (!state_->known.by_timestamp) state_->open(true);
 }
 
 void VideoReader::read(const std::vector<int64_t>& frames, FrameSize size, const Take& take) {
@@ -295,6 +314,7 @@ void VideoReader::read(const std::vector<int64_t>& frames, FrameSize size, const
   if (size == FrameSize{}) size = state_->info.size;
   check(size.height > 0 && size.width > 0, "video: expected a frame size, got ", size.height, "x",
         size.width);
+  if (state_->folder) return state_->folder->read(frames, size, take);
   for (size_t i = 0; i < frames.size(); ++i) {
     const AVFrame* decoded = state_->find(frames[i]);
     take(frames[i], state_->converter.convert(decoded, size, state_->orientation));

@@ -25,7 +25,23 @@ struct VideoInfo {
   std::string codec;            ///< FFmpeg's name, as in h264
 };
 
-/// Reads RGB frames of the best video stream of one file. Frame i is the i-th in order of
+/// What reading through a file once tells of its frames: enough to go to any of them.
+struct FrameList {
+  /// A packet where decoding can begin; in the stream's time base.
+  struct Key {
+    int64_t pts = 0, dts = 0;
+    bool operator==(const Key&) const = default;
+  };
+  int64_t frames = 0;
+  /// False: packets tell too little, and frames are counted from the start of the file.
+  bool by_timestamp = true;
+  std::vector<int64_t> timestamps = {};  ///< of the frames, ascending, if by_timestamp
+  std::vector<Key> keys = {};            ///< ascending
+  bool operator==(const FrameList&) const = default;
+};
+
+/// Reads RGB frames of the best video stream of one file, or of a folder of pictures (see
+/// frame_folder.h). Frame i is the i-th in order of
 /// presentation: the reader lists the timestamps of the file's packets once, seeks to the last key
 /// frame before, decodes forward and takes the frame with exactly this timestamp. Where packets
 /// carry no usable timestamps it decodes the whole file once to list its frames, and then always
@@ -44,6 +60,12 @@ class VideoReader {
 
   /// The exact number of frames; reads through the file once.
   int64_t frames();
+
+  /// What that reading found. Empty but for the number of frames where a folder is read.
+  const FrameList& list();
+  /// Takes what list() said of the same file before, and so saves reading through it. To be called
+  /// before anything is read.
+  void set_list(FrameList known);
 
   /// One decoded frame: u8 [1,1,H,W,3], valid until the call returns.
   using Take = std::function<void(int64_t frame, const View& rgb)>;
