@@ -1,4 +1,5 @@
 #include "engine/ops/conv3d.h"
+#include <omp.h>
 #include "engine/nn/conv3d.h"
 #include "engine/ops/views.h"
 #include "kernels/conv3d/conv3d.h"
@@ -97,6 +98,26 @@ TEST(Conv3d, OwnLoopsAgreeWithTheReference) {
     EXPECT_LE(error(dw, d.dw), bound(c.w[0] ? d.y.size() / c.w[0] : 0));
     for (const Tensor& t : {y, dx, dw}) EXPECT_TRUE(tail_is_zero(t));
   }
+}
+
+TEST(Conv3d, DepthwiseResultsDoNotDependOnThreads) {
+  const kernels::Conv3dCase c{"ci",
+                              "",
+                              {2, 5, 9, 24, 45},
+                              {45, 3, 3, 3, 1},
+                              {.pad_front = {1, 1, 1}, .pad_back = {1, 1, 1}, .groups = 45}};
+  const Data d(c);
+  const auto run = [&](int threads) {
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(threads);
+    const Tensor y = empty(d.y.shape()), dx = empty(c.x), dw = empty(c.w);
+    kernels::conv3d_cpu.forward({}, c.options, d.x.view(), d.w.view(), y.view(), {});
+    kernels::conv3d_cpu.grad_input({}, c.options, d.dy.view(), d.w.view(), dx.view(), false);
+    kernels::conv3d_cpu.grad_weight({}, c.options, d.x.view(), d.dy.view(), dw.view(), false);
+    omp_set_num_threads(before);
+    return std::vector{to_vector<float>(y), to_vector<float>(dx), to_vector<float>(dw)};
+  };
+  EXPECT_EQ(run(1), run(3));
 }
 
 TEST(Conv3d, ReadsAndWritesChannelSlices) {

@@ -1,6 +1,7 @@
 // oneDNN on channels-last memory. It is fast only where the pitch equals the channel count, so a
 // tensor with zero lanes is shown to it as one of C + tail channels, and slices are packed around
-// it. Shapes that it would serve by its slow `ref` code run in our own loops.
+// it. Depthwise convolution, and shapes that it would serve by its slow `ref` code, run in our own
+// loops.
 #include <algorithm>
 #include <cstring>
 #include <dnnl.hpp>
@@ -103,6 +104,8 @@ struct Problem {
     for (size_t i = 0; i < 3; ++i) all *= in[i] * out[i];
     return all == 0;
   }
+  /// oneDNN 2.6 is slower than our own loops there: bench/results/depthwise_cpu.txt.
+  bool depthwise() const { return groups > 1 && c == groups; }
   std::vector<int64_t> key(int pass) const {
     std::vector<int64_t> all{pass, n, c, k, groups, bias, relu};
     for (const auto* a :
@@ -138,7 +141,7 @@ struct Problem {
   Dims back() const { return {opt.pad_back[0], opt.pad_back[1], opt.pad_back[2]}; }
 };
 
-/// A compiled pass; no primitive where oneDNN has only its reference code.
+/// A compiled pass; no primitive where our own loops are faster.
 struct Pass {
   dnnl::primitive primitive;
   memory::desc weights;
@@ -202,7 +205,7 @@ const Pass& pass_for(const Problem& p, PassKind kind) {
   if (cache.size() >= 1024) cache.clear();
   Pass pass;
   try {
-    if (!p.empty()) pass = compile(p, kind);
+    if (!p.empty() && !p.depthwise()) pass = compile(p, kind);
   } catch (const dnnl::error& e) {
     check(e.status == dnnl_unimplemented || e.status == dnnl_invalid_arguments,
           "conv3d: oneDNN failed: ", e.what());

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 #include "kernels/base/parallel.h"
+#include "kernels/conv3d/conv3d_depthwise.h"
 
 namespace kinema::kernels {
 
@@ -76,6 +77,7 @@ void add_row(float* to, float scale, const float* from, int64_t n) {
 }  // namespace
 
 void conv3d_loops_forward(const Conv3dOptions& opt, const View& x, const View& w, const View& y) {
+  if (is_depthwise(opt, w)) return conv3d_depthwise_forward(opt, x, w, y);
   const int64_t outputs = w.shape[0], channels = w.shape[4], each = outputs / opt.groups;
   const std::vector<float> turned = by_output(w);
   const int64_t pixels = y.size() && outputs ? y.size() / outputs : 0;
@@ -97,6 +99,7 @@ void conv3d_loops_forward(const Conv3dOptions& opt, const View& x, const View& w
 
 void conv3d_loops_grad_input(const Conv3dOptions& opt, const View& dy, const View& w,
                              const View& dx) {
+  if (is_depthwise(opt, w)) return conv3d_depthwise_grad_input(opt, dy, w, dx);
   const int64_t channels = w.shape[4], each = w.shape[0] / opt.groups;
   const int64_t clip = dy.shape[1] * dy.shape[2] * dy.shape[3];
   // Scatter within a clip, clips and groups in parallel: no two threads write one row's channels.
@@ -122,6 +125,7 @@ void conv3d_loops_grad_input(const Conv3dOptions& opt, const View& dy, const Vie
 
 void conv3d_loops_grad_weight(const Conv3dOptions& opt, const View& x, const View& dy,
                               const View& dw) {
+  if (is_depthwise(opt, dw)) return conv3d_depthwise_grad_weight(opt, x, dy, dw);
   const int64_t channels = dw.shape[4], each = dw.shape[0] / opt.groups;
   const int64_t pixels = dy.size() ? dy.size() / dy.shape[4] : 0;
   parallel_for(dw.shape[0], 1, [&](int64_t begin, int64_t end) {
