@@ -49,6 +49,33 @@ Target open(Node& node) {
   return {node.grad, !first};
 }
 
+/// Adds `grad` to the gradient of `node`; the first of an inner node is held as it is, uncopied.
+void give(Node& node, const Tensor& grad) {
+  if (!node.base && !node.keep && !node.set) {
+    node.grad = grad.detach();
+    node.set = true;
+    return;
+  }
+  const Target to = open(node);
+  copy(grad, to.grad, to.accumulate);
+}
+
+/// The gradient of `node` as it stands; not given if nothing has come yet.
+Tensor current(const Node& node) {
+  if (!node.base) return node.set ? node.grad : Tensor{};
+  const Tensor base = current(*node.base);
+  return base ? node.region(base) : base;
+}
+
+/// Shows the observer of this thread what the rule of `node` has written.
+void show_gradients(const Node& node) {
+  Observer* observer = Observer::current();
+  for (size_t i = 0; observer && i < node.inputs.size(); ++i) {
+    const Tensor grad = node.inputs[i] ? current(*node.inputs[i]) : Tensor{};
+    if (grad) observer->saw_gradient(node, i, grad);
+  }
+}
+
 /// Nodes behind `root`, each after those it was made from.
 std::vector<std::shared_ptr<Node>> order(const std::shared_ptr<Node>& root) {
   std::vector<std::shared_ptr<Node>> done, open{root};
@@ -91,18 +118,12 @@ void Gradients::pass(int i, const Tensor& grad) {
   if (!node) return;
   check(grad.shape() == node->shape, "autograd: the gradient of an input of shape ", node->shape,
         " came as ", grad.shape());
-  if (!node->base && !node->keep && !node->set) {
-    node->grad = grad.detach();
-    node->set = true;
-    return;
-  }
-  Target to = open(*node);
-  copy(grad, to.grad, to.accumulate);
+  give(*node, grad);
 }
 
 bool grad_mode() { return recording; }
-NoGrad::NoGrad() : before_(std::exchange(recording, false)) {}
-NoGrad::~NoGrad() { recording = before_; }
+GradMode::GradMode(bool on) : before_(std::exchange(recording, on)) {}
+GradMode::~GradMode() { recording = before_; }
 
 Tensor parameter(const Tensor& t) {
   Tensor leaf = t.detach();
@@ -131,8 +152,13 @@ Tensor record(const char* op, Tensor y, const std::vector<Tensor>& inputs, Rule 
   y.node = nullptr;
   bool any = false;
   for (const Tensor& t : inputs) any |= wants_grad(t);
-  if (!any || !recording) return y;
+  return any && recording ? put_on_tape(op, y, inputs, std::move(rule)) : y;
+}
+
+Tensor put_on_tape(const char* op, Tensor y, const std::vector<Tensor>& inputs, Rule rule) {
   y.node = node_of(y);
+  y.node->op = op;
+  if (Observer::current()) y.node->path = current_path();
   for (const Tensor& t : inputs) y.node->inputs.push_back(t.node);
   y.node->rule = std::move(rule);
   y.node->policy = current_policy();
@@ -158,8 +184,7 @@ void backward(const Tensor& y, const Tensor& dy) {
   check(!dy || dy.shape() == y.shape(), "backward: the gradient must be ", y.shape(), ", got ",
         dy ? dy.shape() : y.shape());
   NoGrad off_tape;
-  Target seed = open(*y.node);
-  copy(dy ? dy : full(y.shape(), 1, y.dtype(), y.device()), seed.grad, seed.accumulate);
+  give(*y.node, dy ? dy : full(y.shape(), 1, y.dtype(), y.device()));
   std::vector<std::shared_ptr<Node>> tape = order(y.node);
   while (!tape.empty()) {
     std::shared_ptr<Node> n = std::move(tape.back());
@@ -171,6 +196,7 @@ void backward(const Tensor& y, const Tensor& dy) {
       const Rule rule = std::move(n->rule);
       const PolicyScope policy(n->policy);
       rule(dy_here, to);
+      show_gradients(*n);
     }
     if (n->keep) continue;
     // What the rule kept alive goes as we pass; cut links keep the tape's end from recursing.

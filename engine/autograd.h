@@ -1,6 +1,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 #include "engine/policy.h"
 #include "engine/tensor.h"
@@ -17,6 +18,8 @@ using Rule = std::function<void(const Tensor& dy, Gradients& to)>;
 /// One result on the tape. The tape holds nodes, never values: an input lives on only if its rule
 /// captured it.
 struct Node {
+  const char* op = "";                        ///< that made the result; "" for parameters
+  std::string path;                           ///< of the module that ran; only under an Observer
   std::vector<std::shared_ptr<Node>> inputs;  ///< null where an input takes no gradient
   Rule rule;                                  ///< none for parameters and views
   Policy policy;                              ///< of the forward pass: the rule runs by it too
@@ -59,16 +62,20 @@ class Gradients {
 
 /// True while operations on this thread are put on the tape.
 bool grad_mode();
-/// Keeps this thread off the tape while it lives.
-class NoGrad {
+/// Puts this thread on the tape, or keeps it off, while it lives.
+class GradMode {
  public:
-  NoGrad();
-  ~NoGrad();
-  NoGrad(const NoGrad&) = delete;
-  NoGrad& operator=(const NoGrad&) = delete;
+  explicit GradMode(bool on);
+  ~GradMode();
+  GradMode(const GradMode&) = delete;
+  GradMode& operator=(const GradMode&) = delete;
 
  private:
   bool before_;
+};
+class NoGrad : public GradMode {
+ public:
+  NoGrad() : GradMode(false) {}
 };
 
 inline bool wants_grad(const Tensor& t) { return t.node != nullptr; }
@@ -86,6 +93,9 @@ void place_gradient(const Tensor& parameter, const Tensor& memory);
 /// ends here: its name and work go to the observer.
 Tensor record(const char* op, Tensor y, const std::vector<Tensor>& inputs, Rule rule,
               const Work& work = {});
+
+/// record() for a y that is on the tape whatever its inputs are, and that no observer hears of.
+Tensor put_on_tape(const char* op, Tensor y, const std::vector<Tensor>& inputs, Rule rule);
 
 /// Puts y, a view of x, on the tape: the gradient of y is region(gradient of x), written in place.
 Tensor record_view(const char* op, Tensor y, const Tensor& x,

@@ -1,8 +1,6 @@
 #include "engine/random.h"
 #include <cmath>
-#include <map>
 #include <numbers>
-#include <string>
 #include <vector>
 #include "engine/trace.h"
 #include "kernels/base/philox.h"
@@ -11,11 +9,7 @@ namespace kinema::engine {
 
 namespace {
 
-struct Draws {
-  uint64_t seed, step;
-  std::map<std::string, uint64_t> calls;
-};
-thread_local std::vector<Draws> scopes;
+thread_local std::vector<RandomState> scopes;
 
 /// FNV-1a over the bytes of `text`, from `hash` on.
 uint64_t fnv(std::string_view text, uint64_t hash = 0xcbf29ce484222325u) {
@@ -43,12 +37,16 @@ double unit_double(uint32_t a, uint32_t b) {
 
 RandomKey key_of(uint64_t seed, std::string_view place) { return {seed, fnv(place)}; }
 
-RandomScope::RandomScope(uint64_t seed, uint64_t step) { scopes.push_back({seed, step, {}}); }
+std::optional<RandomState> random_state() {
+  return scopes.empty() ? std::nullopt : std::optional(scopes.back());
+}
+
+RandomScope::RandomScope(RandomState state) { scopes.push_back(std::move(state)); }
 RandomScope::~RandomScope() { scopes.pop_back(); }
 
 RandomKey next_key(const char* op) {
   check(!scopes.empty(), op, ": random numbers are drawn only inside a RandomScope");
-  Draws& now = scopes.back();
+  RandomState& now = scopes.back();
   const std::string place = current_path() + "/" + op;
   const uint64_t call = now.calls[place]++;
   const auto words = kernels::philox(call, now.step, fnv(place));

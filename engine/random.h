@@ -1,5 +1,8 @@
 #pragma once
 #include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
 #include <string_view>
 #include "engine/tensor.h"
 
@@ -13,11 +16,21 @@ struct RandomKey {
 /// The stream of `place` (a module or parameter path) under `seed`.
 RandomKey key_of(uint64_t seed, std::string_view place);
 
+/// Where the draws of a RandomScope stand.
+struct RandomState {
+  uint64_t seed = 0, step = 0;
+  std::map<std::string, uint64_t> calls = {};  ///< of each place so far
+};
+/// That of this thread's innermost scope; none outside of any.
+std::optional<RandomState> random_state();
+
 /// While it lives, operations of this thread draw from (seed, step): each draw is further told
 /// apart by the running module's path and its call number, so that recomputation draws the same.
 class RandomScope {
  public:
-  RandomScope(uint64_t seed, uint64_t step);
+  RandomScope(uint64_t seed, uint64_t step) : RandomScope(RandomState{seed, step}) {}
+  /// Goes on where `state` was taken.
+  explicit RandomScope(RandomState state);
   ~RandomScope();
   RandomScope(const RandomScope&) = delete;
   RandomScope& operator=(const RandomScope&) = delete;

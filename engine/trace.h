@@ -27,6 +27,11 @@ class Observer {
   Observer& operator=(const Observer&) = delete;
   virtual void saw(const char* op, const Tensor& y, const std::vector<Tensor>& inputs,
                    const Work& work) = 0;
+  /// While backward() walks: `gradient`, as it stands, of input `i` of the operation `of`, whose
+  /// rule has just run.
+  virtual void saw_gradient(const Node& of, size_t i, const Tensor& gradient) {
+    (void)of, (void)i, (void)gradient;
+  }
   static Observer* current();
 };
 

@@ -39,6 +39,11 @@ void Module::initialise(uint64_t seed) {
   for (Module* child : children_) child->initialise(seed);
 }
 
+void Module::checkpoint_activations(bool on) {
+  checkpoints_activations_ = on;
+  for (Module* child : children_) child->checkpoint_activations(on);
+}
+
 void Module::train(bool on) {
   training_ = on;
   for (Module* child : children_) child->train(on);

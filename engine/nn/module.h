@@ -29,6 +29,10 @@ class Module {
   std::vector<NamedTensor> buffers() const;
   /// Training mode of this module and all below; batch norm and dropout differ in it.
   void train(bool on = true);
+  /// Whether this module and all below run their segments, where they have such, by recomputed():
+  /// less memory for about a third more work.
+  void checkpoint_activations(bool on = true);
+  bool checkpoints_activations() const { return checkpoints_activations_; }
   /// Draws every parameter afresh, each from a stream of its own: seed and path decide.
   void initialise(uint64_t seed);
   bool training() const { return training_; }
@@ -48,7 +52,7 @@ class Module {
   void collect(std::vector<NamedTensor>& out, std::vector<NamedTensor> Module::*list) const;
 
   std::string path_;
-  bool training_ = true;
+  bool training_ = true, checkpoints_activations_ = false;
   std::vector<NamedTensor> own_parameters_, own_buffers_;
   std::vector<Module*> children_;
 };

@@ -1,6 +1,7 @@
 #include "engine/ops/batch_norm.h"
 #include "engine/autograd.h"
 #include "engine/policy.h"
+#include "engine/recompute.h"
 #include "kernels/batch_norm/batch_norm.h"
 
 namespace kinema::engine {
@@ -20,8 +21,12 @@ Tensor batch_norm(const Tensor& x, const BatchNormWeights& weights, bool trainin
                   const BatchNormOptions& options, const BatchNormExtras& extras) {
   check(!wants_grad(weights.running_mean) && !wants_grad(weights.running_var),
         "batch_norm: running statistics take no gradient");
+  // A forward pass that is run again has moved the running statistics already.
+  const bool again = training && recomputing();
+  const Tensor running_mean = again ? empty_like(weights.running_mean) : weights.running_mean,
+               running_var = again ? empty_like(weights.running_var) : weights.running_var;
   const kernels::BatchNormParameters p{weights.gamma.view(), weights.beta.view(),
-                                       weights.running_mean.view(), weights.running_var.view()};
+                                       running_mean.view(), running_var.view()};
   const kernels::BatchNormEpilogue epilogue{extras.residual.view(), extras.relu};
   const Tensor y = extras.out ? extras.out.detach() : empty_like(x);
   kernels::check_batch_norm(options, x.view(), p, epilogue, y.view(), training);

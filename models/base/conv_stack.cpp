@@ -1,6 +1,7 @@
 #include "models/base/conv_stack.h"
 #include <algorithm>
 #include "engine/ops/views.h"
+#include "engine/recompute.h"
 
 namespace kinema::models {
 
@@ -47,13 +48,19 @@ ConvStack::ConvStack(Module* parent, const std::string& name, const Config& c)
   }
 }
 
+/// A block and the pool behind it: between segments lies what is smallest.
+Tensor ConvStack::segment(size_t i, const Tensor& x) const {
+  const Tensor y = blocks_[i]->forward(x);
+  // Pooling single pixels would be a copy.
+  if (i == pools_.size() || pools_[i]->geometry.kernel == Triple{1, 1, 1}) return y;
+  return pools_[i]->forward(y);
+}
+
 Tensor ConvStack::forward(const Tensor& x) {
-  Tensor y = blocks_[0]->forward(x);
-  for (size_t i = 1; i < blocks_.size(); ++i) {
-    // Pooling single pixels would be a copy.
-    const Triple& kernel = pools_[i - 1]->geometry.kernel;
-    if (kernel != Triple{1, 1, 1}) y = pools_[i - 1]->forward(y);
-    y = blocks_[i]->forward(y);
+  Tensor y = x;
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    const auto run = [this, i](const Tensor& in) { return segment(i, in); };
+    y = checkpoints_activations() ? recomputed(run, y) : run(y);
   }
   return y;
 }

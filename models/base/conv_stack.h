@@ -30,6 +30,7 @@ class ConvBlock : public engine::nn::Module {
 };
 
 /// ConvBlocks with maximum pooling between them: the part of each fusion network that sees pixels.
+/// With checkpoint_activations() the tape keeps what goes into each block, and no more.
 /// The first pool takes `pool` (less where an axis is shorter), the further ones 2 along the axes
 /// that it pools, as long as these hold 2.
 class ConvStack : public engine::nn::Module {
@@ -50,8 +51,10 @@ class ConvStack : public engine::nn::Module {
   int64_t channels = 0;
 
  private:
+  Tensor segment(size_t i, const Tensor& x) const;
+
   std::vector<std::unique_ptr<ConvBlock>> blocks_;
-  std::vector<std::unique_ptr<engine::nn::MaxPool3d>> pools_;  ///< pools_[i] before blocks_[i+1]
+  std::vector<std::unique_ptr<engine::nn::MaxPool3d>> pools_;  ///< pools_[i] behind blocks_[i]
 };
 
 /// Each frame of clips [N,T,H,W,C] by itself: [N*T,1,H,W,C]. Copies nothing.
