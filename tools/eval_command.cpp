@@ -66,8 +66,8 @@ void print(const Network& n, const train::Evaluation& e, const Settings& s) {
 
 int evaluate(const Settings& s) {
   usage(!s.data.empty(), "eval: name a folder with one folder of videos a class with --data");
-  const std::filesystem::path folder = std::filesystem::absolute(s.csv).parent_path();
-  engine::check(s.csv.empty() || std::filesystem::is_directory(folder),
+  const std::filesystem::path folder = std::filesystem::path(s.csv).parent_path();
+  engine::check(folder.empty() || std::filesystem::is_directory(folder),
                 "eval: no such folder: ", folder, " for --csv");
   set_threads(s.threads);
   Network n = load_network(s.run, s.weights);
