@@ -30,38 +30,6 @@ std::string processor() {
   return "unknown";
 }
 
-/// The widest vector instructions that this program was compiled for.
-const char* built_for() {
-#if defined(__AVX512F__)
-  return "AVX-512";
-#elif defined(__AVX2__)
-  return "AVX2";
-#elif defined(__AVX__)
-  return "AVX";
-#else
-  return "the compiler's default";
-#endif
-}
-
-std::string dnnl_instructions() {
-  switch (dnnl_get_effective_cpu_isa()) {
-    case dnnl_cpu_isa_sse41:
-      return "SSE4.1";
-    case dnnl_cpu_isa_avx:
-      return "AVX";
-    case dnnl_cpu_isa_avx2:
-      return "AVX2";
-    case dnnl_cpu_isa_avx512_core:
-      return "AVX-512";
-    case dnnl_cpu_isa_avx512_core_vnni:
-      return "AVX-512 VNNI";
-    case dnnl_cpu_isa_avx512_core_bf16:
-      return "AVX-512 BF16";
-    default:
-      return fmt::format("{:#x}", unsigned(dnnl_get_effective_cpu_isa()));
-  }
-}
-
 /// "works", or why not: a small convolution on the backend, held against the reference.
 std::string probe(engine::Backend backend) {
   using namespace engine;

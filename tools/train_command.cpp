@@ -10,6 +10,7 @@
 #include "tools/base/command.h"
 #include "tools/base/interrupt.h"
 #include "tools/base/network.h"
+#include "tools/base/resume.h"
 
 namespace kinema::tools {
 
@@ -20,12 +21,12 @@ namespace train = engine::train;
 namespace video = engine::video;
 
 struct Settings {
-  std::string data, val, model, run, weights;
+  std::string data, val, model, run, resume, weights;
   double val_fraction = 0;
   ModelSettings network;
   ClipSettings clips;
   int64_t epochs = 0, batch = 16, warmup = -1, seed = 1, threads = 0, workers = 2, eval_every = 1;
-  int64_t memory_cap_mb = 512, cache_mb = 512;
+  int64_t memory_cap_mb = 512, cache_mb = 512, checkpoint_every = 0, keep = 2;
   double lr = 0.1, momentum = 0.9, weight_decay = 1e-4, clip_norm = 0, label_smoothing = 0;
   bool nesterov = false, quiet = false;
   std::string schedule = "cosine", average = "softmax";
@@ -96,17 +97,23 @@ void check_settings(const Settings& s) {
   usage(s.momentum < 1, "--momentum must be below 1, got ", s.momentum);
 }
 
-/// The network with its first weights, its recipe and its classes.
-Network make_network(const Settings& s, const Options& given, const models::Model& model,
-                     const std::vector<std::string>& classes) {
+/// The network with its first weights, its recipe and its classes; these are as `old` has them, be
+/// a model's defaults what they may by now.
+Network make_network(const Settings& s, const Options& given,
+                     const std::vector<std::string>& classes, const ResumedRun& old) {
   Network n;
-  n.model = &model;
-  n.options = s.network.options_for(model, int64_t(classes.size()), given);
-  n.recipe = s.clips.recipe_for(n.options, given);
+  n.model = &model_or_usage(s.model);
+  if (!old.folder) {
+    n.options = s.network.options_for(*n.model, int64_t(classes.size()), given);
+    n.recipe = s.clips.recipe_for(n.options, given);
+  } else {
+    old.config.at("options").get_to(n.options);
+    old.config.at("recipe").get_to(n.recipe);
+  }
   n.classes = classes;
-  n.net = model.create(n.options);
+  n.net = n.model->create(n.options);
   n.net->initialise(uint64_t(s.seed));
-  if (!s.weights.empty())
+  if (!s.weights.empty() && !old.checkpoint)
     engine::io::load_state(*n.net, train::read_weights(s.weights), "\"" + s.weights + "\"");
   return n;
 }
@@ -123,29 +130,70 @@ video::LoaderOptions loader_options(const Settings& s, bool training, int64_t vi
 
 void say_result(const train::TrainResult& r, const Settings& s, const Data& data,
                 const fs::path& folder) {
+  std::string text;
   if (r.interrupted) {
-    std::printf("%s\n", fmt::format("interrupted after {} epochs, {} steps; checkpoint: {}",
-                                    r.epochs, r.steps, (folder / "last.safetensors").string())
-                            .c_str());
-    return;
+    text =
+        fmt::format("interrupted after {} epochs, {} steps; checkpoint: {}; go on with --resume {}",
+                    r.epochs, r.steps, (folder / "last.safetensors").string(), folder.string());
+  } else if (!r.last.epoch) {
+    text = fmt::format(
+        "nothing left to do: the run in {} has its {} epochs, {} steps; best top-1 {:.1f}% in "
+        "epoch {}",
+        folder.string(), r.epochs, r.steps, 100 * r.best_top1, r.best_epoch);
+  } else {
+    text = fmt::format(
+        "{} epochs, {} steps: top-1 {:.1f}%, best {:.1f}% in epoch {}, of {} {}; "
+        "mean of {} over {} x {} views; run folder: {}",
+        r.epochs, r.steps, 100 * r.last.val_top1, 100 * r.best_top1, r.best_epoch,
+        data.held_out.samples.size(), data.evaluated, s.average, s.clips.clips, s.clips.crops,
+        folder.string());
   }
-  std::printf("%s\n",
-              fmt::format("{} epochs, {} steps: top-1 {:.1f}%, best {:.1f}% in epoch {}, of {} {}; "
-                          "mean of {} over {} x {} views; run folder: {}",
-                          r.epochs, r.steps, 100 * r.last.val_top1, 100 * r.best_top1, r.best_epoch,
-                          data.held_out.samples.size(), data.evaluated, s.average, s.clips.clips,
-                          s.clips.crops, folder.string())
-                  .c_str());
+  std::printf("%s\n", text.c_str());
 }
 
-int run_training(const Settings& s, const Options& given) {
+/// What config.json and each checkpoint say of the run.
+nlohmann::json configuration(const Network& network, const Options& given, const Settings& s,
+                             const Data& data, const engine::optim::Schedule& schedule) {
+  nlohmann::json config = describe(network);
+  describe_options(given, config);
+  for (const auto& [part, set] :
+       {std::pair("training", &data.train), {"evaluation", &data.held_out}})
+    config["data"][part] = {{"videos", set->samples.size()}, {"digest", video::digest(*set)}};
+  config["schedule"] = to_json(schedule);
+  config["random"] = {{"generator", "Philox 4x32-10 of seed, step and place"}, {"seed", s.seed}};
+  return config;
+}
+
+/// The folder of a new run, or that of `old`, its metrics cut to what its checkpoint knows.
+std::unique_ptr<train::RunFolder> claim_folder(const Settings& s, const nlohmann::json& config,
+                                               ResumedRun& old) {
+  if (!old.folder)
+    return std::make_unique<train::RunFolder>(
+        s.run.empty() ? free_folder(s.model) : fs::path(s.run), config);
+  check_same_data(old.config, config);
+  if (old.checkpoint) warn_of_differences(old.config, config);
+  old.folder->cut_metrics(old.progress("epoch"), warn);
+  return std::move(old.folder);
+}
+
+void say_beginning(const Network& network, const Data& data, int64_t step) {
+  std::fprintf(stderr, "%s\n",
+               fmt::format("train: {} on {} videos of {} classes, evaluated on {} {}{}",
+                           network.model->name, data.train.samples.size(),
+                           data.train.classes.size(), data.held_out.samples.size(), data.evaluated,
+                           step ? fmt::format("; goes on after step {}", step) : "")
+                   .c_str());
+}
+
+int run_training(Settings& s, Options& options) {
+  ResumedRun old;
+  if (!s.resume.empty()) old = take_up(s.resume, options);
   check_settings(s);
-  const models::Model& model = model_or_usage(s.model);
   set_threads(s.threads);
   const Data data = read_data(s);
-  Network network = make_network(s, given, model, data.train.classes);
+  Network network = make_network(s, options, data.train.classes, old);
   video::Recipe training = network.recipe;
-  if (model.training_frames) training.frames = model.training_frames;
+  if (network.model->training_frames) training.frames = network.model->training_frames;
   video::Loader clips(data.train, training, loader_options(s, true, 1));
   video::Loader held_out(data.held_out, network.recipe,
                          loader_options(s, false, network.recipe.views()));
@@ -153,36 +201,36 @@ int run_training(const Settings& s, const Options& given) {
   engine::optim::ParameterArena arena(*network.net);
   engine::optim::Sgd sgd(
       arena, {.momentum = s.momentum, .nesterov = s.nesterov, .weight_decay = s.weight_decay});
-  nlohmann::json config = describe(network);
-  config["train"] = given.values();
-  const fs::path folder = s.run.empty() ? free_folder(s.model) : fs::path(s.run);
-  train::RunFolder run(folder, config);
-  std::fprintf(stderr, "%s\n",
-               fmt::format("train: {} on {} videos of {} classes, evaluated on {} {}", model.name,
-                           data.train.samples.size(), data.train.classes.size(),
-                           data.held_out.samples.size(), data.evaluated)
-                   .c_str());
+  const engine::optim::Schedule schedule =
+      old.config.contains("schedule") ? engine::optim::schedule_from(old.config["schedule"])
+                                      : schedule_of(s, epochs * clips.batches());
+  const nlohmann::json config = configuration(network, options, s, data, schedule);
   catch_interrupts();
+  const auto folder = claim_folder(s, config, old);
+  folder->keep(s.keep);
+  if (old.progress("epoch") < epochs) say_beginning(network, data, old.progress("step"));
   const train::TrainResult result = train::train(
       {.network = *network.net,
        .forward = [&](const Tensor& x) { return network.net->forward(x); },
        .arena = arena,
        .optimiser = sgd,
-       .learning_rate = schedule_of(s, epochs * clips.batches()),
+       .learning_rate = schedule,
        .train = clips,
        .held_out = held_out,
-       .folder = &run,
-       .description = config},
+       .folder = folder.get(),
+       .description = config,
+       .resume = old.checkpoint ? &*old.checkpoint : nullptr},
       {.epochs = epochs,
        .evaluate_every = s.eval_every,
+       .checkpoint_every = s.checkpoint_every,
        .seed = uint64_t(s.seed),
        .label_smoothing = s.label_smoothing,
        .clip_norm = s.clip_norm,
        .average = s.average == "logits" ? train::Average::logits : train::Average::softmax,
        .quiet = s.quiet,
        .stop = interrupted});
-  say_result(result, s, data, folder);
-  return result.interrupted ? interrupted_exit : 0;
+  say_result(result, s, data, folder->path());
+  return result.interrupted ? interrupted_exit() : 0;
 }
 
 void declare_optimiser(Options& options, Settings& s) {
@@ -209,6 +257,11 @@ std::function<int()> define(Options& options) {
   options.add("--run", s->run,
               "new folder for configuration, metrics and checkpoints (default "
               "runs/MODEL)");
+  options.add("--resume", s->resume,
+              "run folder to go on with, bit for bit, with the options it was started with");
+  options.add("--checkpoint-every", s->checkpoint_every,
+              "steps from one checkpoint to the next; 0: one at the end of each epoch");
+  options.add("--keep", s->keep, "checkpoints that stay, beside the best", 1);
   options.add("--weights", s->weights, "checkpoint of the same network to start from");
   declare_optimiser(options, *s);
   s->network.declare(options);

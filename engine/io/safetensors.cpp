@@ -1,4 +1,6 @@
 #include "engine/io/safetensors.h"
+#include <fmt/format.h>
+#include <zlib.h>
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -19,6 +21,31 @@ using Path = std::filesystem::path;
 
 /// The format's own limit: what would make a reader allocate without end.
 constexpr uint64_t longest_header = 100'000'000;
+
+/// How the checksum stands in the header's text: in no string, whose quotes would be escaped.
+constexpr const char* checksum_key = "\"crc32\":\"";
+constexpr size_t checksum_digits = 8;
+
+/// Runs over a whole file, the digits of the checksum itself taken as zeros.
+class Checksum {
+ public:
+  void add(const void* bytes, int64_t count) {
+    sum_ = crc32_z(sum_, static_cast<const Bytef*>(bytes), size_t(count));
+  }
+  /// The header: its length, then its text.
+  void add_header(std::string text) {
+    const uint64_t length = text.size();
+    add(&length, sizeof length);
+    const size_t at = text.find(checksum_key);
+    if (at != std::string::npos)
+      text.replace(at + std::strlen(checksum_key), checksum_digits, 8, '0');
+    add(text.data(), int64_t(length));
+  }
+  std::string text() const { return fmt::format("{:08x}", sum_); }
+
+ private:
+  uLong sum_ = 0;
+};
 
 struct FileType {
   const char* name;
@@ -136,7 +163,7 @@ float widen(const FileType& type, uint16_t word) {
 }
 
 /// Fills t from dense row-major bytes, row by row: only t itself may be large.
-void read_rows(std::istream& in, const FileType& type, const Tensor& t) {
+void read_rows(std::istream& in, const FileType& type, const Tensor& t, Checksum& sum) {
   if (!t.size()) return;
   const kernels::RowOffsets offset(t.layout);
   const int64_t width = t.shape(-1), size = kernels::size_of(t.dtype());
@@ -145,11 +172,24 @@ void read_rows(std::istream& in, const FileType& type, const Tensor& t) {
     char* row = static_cast<char*>(t.layout.data) + offset(r) * size;
     if (words.empty()) {
       in.read(row, width * size);
+      sum.add(row, width * size);
       continue;
     }
     in.read(reinterpret_cast<char*>(words.data()), width * 2);
+    sum.add(words.data(), width * 2);
     for (int64_t i = 0; i < width; ++i)
       reinterpret_cast<float*>(row)[i] = widen(type, words[size_t(i)]);
+  }
+}
+
+/// f(bytes, count) for each row of each tensor, in the order of the file.
+template <class F>
+void each_row(const std::vector<NamedValue>& tensors, const F& f) {
+  for (const auto& [name, t] : tensors) {
+    const kernels::RowOffsets offset(t.layout);
+    const int64_t size = kernels::size_of(t.dtype());
+    for (int64_t r = 0; t.size() && r < offset.rows(); ++r)
+      f(static_cast<const char*>(t.layout.data) + offset(r) * size, t.shape(-1) * size);
   }
 }
 
@@ -186,19 +226,25 @@ TensorFile read_safetensors(const Path& path) {
   check(header.is_object(), file, "the header is no JSON object");
   TensorFile result;
   result.metadata = parse_metadata(header, file);
+  Checksum sum;
+  sum.add_header(text);
   for (const Entry& e : parse_entries(header, bytes - sizeof length - length, file)) {
     const Tensor t = empty(e.shape.rank ? e.shape : Shape{1}, e.type->dtype, Device::cpu);
-    read_rows(in, *e.type, t);
+    read_rows(in, *e.type, t, sum);
     result.tensors.push_back({e.name, t});
   }
   check(bool(in), file, "could not be read to its end");
+  const auto expected = result.metadata.find("crc32");
+  check(expected == result.metadata.end() || expected->second == sum.text(), file,
+        "is damaged: its checksum is ", sum.text(), ", but it was written with ",
+        expected == result.metadata.end() ? "" : expected->second);
   return result;
 }
 
 void write_safetensors(const Path& path, const std::vector<NamedValue>& tensors,
                        const Metadata& metadata) {
-  json header = json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  json header = {{"__metadata__", metadata}};
+  header["__metadata__"]["crc32"] = std::string(checksum_digits, '0');
   int64_t at = 0;
   for (const auto& [name, t] : tensors) {
     check(!header.contains(name), prefix(path), "tensor '", name, "' was given twice");
@@ -211,16 +257,15 @@ void write_safetensors(const Path& path, const std::vector<NamedValue>& tensors,
   }
   std::string text = header.dump();
   text.resize(size_t(kernels::round_up(int64_t(text.size()), 8)), ' ');  // aligns the data
+  Checksum sum;
+  sum.add_header(text);
+  each_row(tensors, [&](const char* row, int64_t bytes) { sum.add(row, bytes); });
+  text.replace(text.find(checksum_key) + std::strlen(checksum_key), checksum_digits, sum.text());
   write_whole(path, [&](std::ostream& out) {
     const uint64_t length = text.size();
     out.write(reinterpret_cast<const char*>(&length), sizeof length);
     out << text;
-    for (const auto& [name, t] : tensors) {
-      const kernels::RowOffsets offset(t.layout);
-      const int64_t size = kernels::size_of(t.dtype());
-      for (int64_t r = 0; t.size() && r < offset.rows(); ++r)
-        out.write(static_cast<char*>(t.layout.data) + offset(r) * size, t.shape(-1) * size);
-    }
+    each_row(tensors, [&](const char* row, int64_t bytes) { out.write(row, bytes); });
   });
 }
 

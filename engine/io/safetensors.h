@@ -30,11 +30,13 @@ struct TensorFile {
 ///   F16 BF16             widened to f32
 /// A tensor of rank 0 comes as [1].
 /// Source: github.com/huggingface/safetensors, README "Format".
-/// Errors: no such file; truncated; a header that is too long, is no JSON of this form, or whose
-/// sizes, offsets or types do not fit the data (overlaps and gaps too).
+/// Where the metadata has "crc32", the file's checksum must be this.
+/// Errors: no such file; truncated; another checksum; a header that is too long, is no JSON of this
+/// form, or whose sizes, offsets or types do not fit the data (overlaps and gaps too).
 TensorFile read_safetensors(const std::filesystem::path& path);
 
-/// Writes the same, as by write_whole(). Errors: a name twice; a failing disk.
+/// Writes the same, as by write_whole(); "crc32" of the metadata is the CRC-32 of the whole file
+/// with zeros for its own 8 hexadecimal digits. Errors: a name twice; a failing disk.
 void write_safetensors(const std::filesystem::path& path, const std::vector<NamedValue>& tensors,
                        const Metadata& metadata = {});
 

@@ -1,4 +1,5 @@
 #include "engine/train/checkpoint.h"
+#include <fmt/format.h>
 #include <algorithm>
 
 namespace kinema::engine::train {
@@ -38,8 +39,12 @@ Checkpoint read_checkpoint(const Path& path) {
         " holds weights without the description of their network; give that network's run folder "
         "with --run");
   c.format = format_of(c.tensors);
-  check(c.format, "checkpoint: ", path, " has format ", format->second,
-        "; this program reads formats 1 to ", checkpoint_format);
+  if (!c.format)
+    throw OtherFormat(
+        fmt::format("checkpoint: \"{}\" has format {}; this program reads formats 1 to {}",
+                    path.string(), format->second, checkpoint_format));
+  check(c.format < 2 || c.tensors.metadata.contains("crc32"), "checkpoint: ", path,
+        " is damaged: it has lost its checksum");
   c.run = json::parse(run->second, nullptr, false);
   check(c.run.is_object(), "checkpoint: ", path, " has a damaged description");
   if (c.format == 1) migrate_names(c.tensors);

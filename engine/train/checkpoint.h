@@ -24,10 +24,15 @@ struct Checkpoint {
 void write_checkpoint(const std::filesystem::path& path, const std::vector<io::NamedValue>& tensors,
                       const nlohmann::json& run);
 
+/// A checkpoint that is whole, but not for this program.
+struct OtherFormat : Error {
+  using Error::Error;
+};
+
 /// Format 1 is migrated: it holds no sums of an epoch that has begun, no digest of the data and no
 /// checksum.
-/// Errors: no such file; one that is truncated or damaged; weights without a description; another
-/// format.
+/// Errors: no such file; one that is truncated or damaged; weights without a description.
+/// OtherFormat where it is none of ours.
 Checkpoint read_checkpoint(const std::filesystem::path& path);
 
 /// The network's own tensors of any .safetensors file, be it a checkpoint or not.

@@ -57,8 +57,9 @@ struct Job {
   RunFolder* folder = nullptr;  ///< none: nothing is written
   nlohmann::json description;   ///< of the run; goes into each checkpoint, with "progress"
   std::vector<Listener*> listeners = {};
-  std::vector<Stateful*> parts = {};   ///< whose state checkpoints hold
-  const Checkpoint* resume = nullptr;  ///< where the run goes on; none: from its beginning
+  std::vector<Stateful*> parts = {};  ///< whose state checkpoints hold
+  /// Where the run goes on; none: from its beginning. Its tensors are let go once they are copied.
+  Checkpoint* resume = nullptr;
 };
 
 }  // namespace kinema::engine::train

@@ -75,7 +75,7 @@ RunFolder::RunFolder(const Path& path, const json& config) : path_(path), lines_
     check(is_free(path), "run: ", path, " is not empty; name another folder with --run");
     io::write_json(path_ / "config.json", config);
   } catch (...) {
-    if (!made_.empty()) fs::remove_all(made_, error);
+    take_away();
     throw;
   }
 }
@@ -91,10 +91,14 @@ RunFolder::RunFolder(const Path& path) : path_(path), lines_(metrics_header), la
 }
 
 RunFolder::~RunFolder() {
-  if (lasting_) return;
+  if (!lasting_) take_away();
+}
+
+void RunFolder::take_away() const {
   std::error_code ignored;
-  for (const char* name : {"config.json", "metrics.csv", io::FolderLock::name})
-    fs::remove(path_ / name, ignored);
+  if (lock_)  // else what is there is another process's
+    for (const char* name : {"config.json", "metrics.csv", io::FolderLock::name})
+      fs::remove(path_ / name, ignored);
   // Removes folders only as long as they are empty.
   for (Path p = fs::absolute(path_).lexically_normal(); !made_.empty(); p = p.parent_path()) {
     if (p.has_filename() && !fs::remove(p, ignored)) return;
@@ -110,6 +114,8 @@ std::optional<Checkpoint> RunFolder::newest(const Warn& warn) {
     try {
       found = read_checkpoint(file);
       break;
+    } catch (const OtherFormat&) {
+      throw;
     } catch (const Error& e) {
       damaged.emplace_back(file, e.what());
     }

@@ -44,7 +44,8 @@ class RunFolder {
   void keep(int64_t checkpoints) { keep_ = checkpoints; }
 
   /// The newest checkpoint that can be read; none where the run wrote none. Those after it are
-  /// renamed to NAME.damaged, `warn` told why. Errors: there are some, but none can be read.
+  /// renamed to NAME.damaged, `warn` told why. Errors: there are some, but none can be read; the
+  /// newest has another format.
   std::optional<Checkpoint> newest(const Warn& warn);
   /// Leaves the lines of the first `epochs` epochs in metrics.csv.
   void cut_metrics(int64_t epochs, const Warn& warn);
@@ -55,6 +56,7 @@ class RunFolder {
   void save_best(const std::vector<io::NamedValue>& tensors, const nlohmann::json& run);
 
  private:
+  void take_away() const;
   void write(const char* what, const std::function<void()>& write) const;
   void forget_old_checkpoints() const;
 

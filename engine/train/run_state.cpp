@@ -29,8 +29,9 @@ void restore_progress(const json& progress, RunState& s) {
   progress.at("step_of_epoch").get_to(s.epoch_steps);
   progress.at("best_epoch").get_to(s.best_epoch);
   progress.at("best_top1").get_to(s.best_top1);
-  // JSON knows no infinity.
-  if (s.best_epoch) progress.at("best_loss").get_to(s.best_loss);
+  // JSON has null for what is no number.
+  const json& best_loss = progress.at("best_loss");
+  if (s.best_epoch) s.best_loss = best_loss.is_null() ? NAN : best_loss.get<double>();
   // Format 1 held neither; the epoch's means count from here on then.
   if (progress.contains("learning_rate")) progress["learning_rate"].get_to(s.learning_rate);
   if (progress.contains("sums")) s.metrics.restore(progress["sums"]);
@@ -59,8 +60,10 @@ std::vector<io::NamedValue> tensors_of(const Job& job) {
   return all;
 }
 
-RunState restore(const Job& job, const Checkpoint& from) {
+RunState first_state(const Job& job) {
   RunState state(int64_t(job.train.dataset().classes.size()));
+  if (!job.resume) return state;
+  Checkpoint& from = *job.resume;
   try {
     restore_progress(from.run.at("progress"), state);
     for (Stateful* part : job.parts) part->restore(from.run.at("state").at(part->name()));
@@ -77,6 +80,7 @@ RunState restore(const Job& job, const Checkpoint& from) {
           "resume: the checkpoint's ", name, " has another shape or type");
     copy(found, value);
   }
+  from.tensors.tensors.clear();
   return state;
 }
 

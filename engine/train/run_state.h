@@ -24,8 +24,9 @@ nlohmann::json describe(const Job& job, const RunState& state);
 /// Parameters and buffers, then what the optimiser and job.parts keep, under state_prefix.
 std::vector<io::NamedValue> tensors_of(const Job& job);
 
-/// Copies a checkpoint into network, optimiser and parts; returns where the run stands.
+/// Where the run stands: at its beginning, or where job.resume does, which is copied into network,
+/// optimiser and parts.
 /// Errors: weights of another network; something that the run needs is missing or of another form.
-RunState restore(const Job& job, const Checkpoint& from);
+RunState first_state(const Job& job);
 
 }  // namespace kinema::engine::train

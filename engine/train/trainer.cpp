@@ -25,8 +25,7 @@ class Trainer {
       : job_(job),
         options_(options),
         step_(job, options),
-        state_(job.resume ? restore(job, *job.resume)
-                          : RunState(int64_t(job.train.dataset().classes.size()))),
+        state_(first_state(job)),
         line_(options.quiet),
         steps_an_epoch_(job.train.batches()),
         steps_before_(state_.steps) {}

@@ -4,17 +4,25 @@
 namespace kinema::tools {
 
 namespace {
+
 volatile std::sig_atomic_t caught = 0;
+
+void remember(int number) {
+  caught = number;
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
 }
 
+}  // namespace
+
 void catch_interrupts() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { caught = 1; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  std::signal(SIGINT, remember);
+  std::signal(SIGTERM, remember);
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 bool interrupted() { return caught != 0; }
+
+int interrupted_exit() { return 128 + int(caught); }
 
 }  // namespace kinema::tools

@@ -2,11 +2,13 @@
 
 namespace kinema::tools {
 
-/// From now on the first Ctrl-C only makes interrupted() true; the second ends the program.
+/// From now on the first SIGINT (Ctrl-C) or SIGTERM only makes interrupted() true, for the program
+/// to save what it has and to return interrupted_exit(); a second ends it at once. A file that
+/// grows past a limit (SIGXFSZ) fails as one on a full disk does.
 void catch_interrupts();
 bool interrupted();
 
-/// What a program that Ctrl-C ended returns: 128 + SIGINT.
-inline constexpr int interrupted_exit = 130;
+/// 128 + the number of the signal: 130 or 143.
+int interrupted_exit();
 
 }  // namespace kinema::tools

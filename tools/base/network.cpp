@@ -1,4 +1,5 @@
 #include "tools/base/network.h"
+#include <fmt/format.h>
 #include <omp.h>
 #include <algorithm>
 #include <charconv>
@@ -115,9 +116,13 @@ void declare_source(Options& options, std::string& run, std::string& weights) {
 }
 
 json describe(const Network& network) {
-  return {{"model", network.model->name},   {"options", network.options},
-          {"classes", network.classes},     {"recipe", network.recipe},
-          {"versions", library_versions()}, {"threads", omp_get_max_threads()}};
+  return {{"model", network.model->name},
+          {"options", network.options},
+          {"classes", network.classes},
+          {"recipe", network.recipe},
+          {"versions", library_versions()},
+          {"instructions", fmt::format("{} (oneDNN: {})", built_for(), dnnl_instructions())},
+          {"threads", omp_get_max_threads()}};
 }
 
 Network load_network(const std::string& run, const std::string& weights) {

@@ -60,6 +60,15 @@ std::string text_of(const toml::node& node) {
   return text.str();
 }
 
+/// An option's value as the command line would say it.
+std::string text_of(const nlohmann::json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_array()) return value.dump();
+  std::string text;
+  for (const nlohmann::json& item : value) text += (text.empty() ? "" : ",") + text_of(item);
+  return text;
+}
+
 }  // namespace
 
 std::string Options::Entry::key() const { return name.starts_with("--") ? name.substr(2) : name; }
@@ -214,6 +223,22 @@ nlohmann::json Options::values() const {
   nlohmann::json all = nlohmann::json::object();
   for (const Entry& e : entries_) all[e.key()] = e.get();
   return all;
+}
+
+std::vector<std::string> Options::given() const {
+  std::vector<std::string> keys;
+  for (const Entry& e : entries_)
+    if (e.said() || e.from_file) keys.push_back(e.key());
+  return keys;
+}
+
+void Options::restore(const nlohmann::json& values, const std::vector<std::string>& given) {
+  for (Entry& e : entries_) {
+    if (e.said() || e.from_file || !values.contains(e.key())) continue;
+    const nlohmann::json& value = values[e.key()];
+    if (value != e.get()) e.set(text_of(value));
+    e.from_file = std::count(given.begin(), given.end(), e.key()) > 0;
+  }
 }
 
 }  // namespace kinema::tools

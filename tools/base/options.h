@@ -54,6 +54,11 @@ class Options {
   bool given(const std::string& name) const;
   /// Every option's value by its key ("epochs").
   nlohmann::json values() const;
+  /// Keys of the options that were set.
+  std::vector<std::string> given() const;
+  /// Sets options to `values` as values() gave them once, and those among `given` as if by a file:
+  /// the command line wins. Keys that are not declared are passed over.
+  void restore(const nlohmann::json& values, const std::vector<std::string>& given);
 
  private:
   struct Entry {
