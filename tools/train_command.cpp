@@ -105,7 +105,7 @@ Network make_network(const Settings& s, const Options& given,
   n.model = &model_or_usage(s.model);
   if (!old.folder) {
     n.options = s.network.options_for(*n.model, int64_t(classes.size()), given);
-    n.recipe = s.clips.recipe_for(n.options, given);
+    n.recipe = s.clips.recipe_for(*n.model, n.options, given);
   } else {
     old.config.at("options").get_to(n.options);
     old.config.at("recipe").get_to(n.recipe);

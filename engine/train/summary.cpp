@@ -142,7 +142,7 @@ void to_json(nlohmann::json& j, const Summary& s) {
 }
 
 std::string table_of(const Summary& s) {
-  const char* row = "{:<22} {:<12} {:>17} {:>12} {:>15} {:>13}  {}\n";
+  const char* row = "{:<22} {:<19} {:>17} {:>12} {:>15} {:>13}  {}\n";
   std::string text = fmt::format(fmt::runtime(row), "layer", "operation", "output", "parameters",
                                  "multiply-adds", "bytes", "sees T x H x W");
   for (const Layer& l : s.layers)

@@ -7,9 +7,16 @@ namespace kinema::models {
 using engine::check;
 
 void to_json(nlohmann::json& j, const ModelOptions& o) {
-  j = {{"classes", o.classes},       {"frames", o.frames},  {"height", o.height},
-       {"width", o.width},           {"widths", o.widths},  {"hidden", o.hidden},
-       {"batch_norm", o.batch_norm}, {"dropout", o.dropout}};
+  j = {{"classes", o.classes},
+       {"frames", o.frames},
+       {"height", o.height},
+       {"width", o.width},
+       {"widths", o.widths},
+       {"hidden", o.hidden},
+       {"batch_norm", o.batch_norm},
+       {"dropout", o.dropout},
+       {"same_padding", o.same_padding},
+       {"multiresolution", o.multiresolution}};
 }
 
 void from_json(const nlohmann::json& j, ModelOptions& o) {
@@ -24,6 +31,8 @@ void from_json(const nlohmann::json& j, ModelOptions& o) {
   o.hidden = j.value("hidden", o.hidden);
   o.batch_norm = j.value("batch_norm", o.batch_norm);
   o.dropout = j.value("dropout", o.dropout);
+  o.same_padding = j.value("same_padding", o.same_padding);
+  o.multiresolution = j.value("multiresolution", o.multiresolution);
 }
 
 const Model& find_model(const std::string& name) {

@@ -20,6 +20,10 @@ struct ModelOptions {
   int64_t hidden = 64;     ///< units of a hidden fully connected layer, where there is one
   bool batch_norm = true;  ///< behind each convolution; else that has a bias
   double dropout = 0;      ///< share of features dropped before the last layer
+  /// Of Karpathy's networks (models/base/karpathy.h): convolutions padded with zeros so that stride
+  /// 1 keeps the size, else not at all; and two streams, one sees the middle, one the whole at half
+  /// the resolution.
+  bool same_padding = true, multiresolution = false;
   bool operator==(const ModelOptions&) const = default;
 };
 void to_json(nlohmann::json& j, const ModelOptions& o);
@@ -43,6 +47,8 @@ struct Model {
   int64_t training_frames;
   /// With weights that are not initialised. Errors: options that fit no such network.
   std::unique_ptr<Classifier> (*create)(const ModelOptions&);
+  /// Video frames from one frame of a clip to the next, unless the user says else.
+  int64_t frame_stride = 1;
 };
 
 /// All of them, by file name; cmake/tables.cmake writes the list.

@@ -46,9 +46,12 @@ void ModelSettings::declare(Options& options) {
   options.add("--frames", frames, "frames of a clip", 1);
   options.add("--size", size, "height and width of a clip in pixels: 64, or 64x96");
   options.add("--widths", widths, "channels of each convolution");
-  options.add("--hidden", hidden, "units of the hidden layer (late_fusion_fc)", 1);
+  options.add("--hidden", hidden, "units of a hidden layer (late_fusion_fc, karpathy_...)", 1);
   options.add_flag("--batch-norm", batch_norm, "batch norm behind each convolution");
   options.add("--dropout", dropout, "share of features dropped before the last layer");
+  options.add_choice("--padding", padding, {"same", "valid"}, "of convolutions (karpathy_...)");
+  options.add_flag("--multiresolution", multiresolution,
+                   "a context and a fovea stream (karpathy_...; --size 178 in the paper)");
 }
 
 models::ModelOptions ModelSettings::options_for(const models::Model& model, int64_t classes,
@@ -64,7 +67,9 @@ models::ModelOptions ModelSettings::options_for(const models::Model& model, int6
   if (given.given("--widths")) o.widths = widths;
   if (given.given("--hidden")) o.hidden = hidden;
   if (given.given("--dropout")) o.dropout = dropout;
-  o.batch_norm = batch_norm;
+  if (given.given("--batch-norm")) o.batch_norm = batch_norm;
+  o.same_padding = padding == "same";
+  o.multiresolution = multiresolution;
   usage(o.dropout < 1, "--dropout must be below 1, got ", o.dropout);
   return o;
 }
@@ -80,11 +85,12 @@ void ClipSettings::declare(Options& options) {
   options.add("--eval-crops", crops, "crops of a clip in evaluation", 1);
 }
 
-video::Recipe ClipSettings::recipe_for(const models::ModelOptions& network,
+video::Recipe ClipSettings::recipe_for(const models::Model& model,
+                                       const models::ModelOptions& network,
                                        const Options& given) const {
   video::Recipe r;
   r.frames = network.frames;
-  r.frame_stride = frame_stride;
+  r.frame_stride = given.given("--frame-stride") ? frame_stride : model.frame_stride;
   r.height = network.height;
   r.width = network.width;
   r.short_side = given.given("--short-side") ? short_side : std::min(r.height, r.width);

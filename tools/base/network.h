@@ -26,8 +26,9 @@ struct ModelSettings {
   int64_t frames = 20, hidden = 64;
   std::string size = "64";
   std::vector<int64_t> widths{12, 24};
-  bool batch_norm = true;
+  bool batch_norm = true, multiresolution = false;
   double dropout = 0;
+  std::string padding = "same";
 
   void declare(Options& options);
   /// The model's own defaults where the user said nothing.
@@ -43,7 +44,8 @@ struct ClipSettings {
   /// For training; the names of the evaluation's options begin with "--eval-" there.
   void declare(Options& options);
   /// The recipe that evaluation follows; training differs in its number of frames alone.
-  engine::video::Recipe recipe_for(const models::ModelOptions& network, const Options& given) const;
+  engine::video::Recipe recipe_for(const models::Model& model, const models::ModelOptions& network,
+                                   const Options& given) const;
 };
 
 /// Options that evaluation and prediction share: over which views of a video is averaged, and what.
