@@ -85,8 +85,9 @@ class Program(unittest.TestCase):
 
     def test_missing_arguments(self):
         self.refused(2, "train: name a folder with one folder of videos a class with --data", "train")
-        self.refused(2, "train: name a network with --model: early_fusion, late_fusion_fc, late_fusion_pool, "
-                        "single_frame, slow_fusion", "train", "--data", self.two)
+        self.refused(2, "train: name a network with --model: early_fusion, karpathy_early_fusion, "
+                        "karpathy_late_fusion, karpathy_single_frame, karpathy_slow_fusion, late_fusion_fc, "
+                        "late_fusion_pool, single_frame, slow_fusion", "train", "--data", self.two)
         self.refused(2, "predict: expected a video FILE", "predict")
         self.refused(2, "name the trained network with --run FOLDER or --weights FILE",
                      "predict", next(self.two.rglob("*.mp4")))
@@ -109,7 +110,7 @@ class Program(unittest.TestCase):
             self.refused(2, "--frames takes a whole number, got 'x'", "summary", "slow_fusion", "--config", file)
             file.write_text("[train]\nframes = 8\n")
             self.refused(2, f"config: \"{file}\": unknown key 'train'; known: 'MODEL', 'frames', 'size', 'widths', "
-                            "'hidden', 'batch-norm', 'dropout', 'classes', 'json'",
+                            "'hidden', 'batch-norm', 'dropout', 'padding', 'multiresolution', 'classes', 'json'",
                          "summary", "slow_fusion", "--config", file)
             file.write_text("frames = \n")
             code, _, error = kinema("summary", "slow_fusion", "--config", file)
