@@ -1,4 +1,5 @@
 #include "engine/train/run_folder.h"
+#include <unistd.h>
 #include <fstream>
 #include "engine/io/text.h"
 #include "tests/support/check.h"
@@ -8,8 +9,15 @@ namespace kinema::test {
 namespace {
 
 using engine::io::edit_distance, engine::io::nearest, engine::io::suggestion;
-using engine::train::checkpoint_of, engine::train::read_checkpoint, engine::train::RunFolder,
-    engine::train::write_checkpoint;
+using engine::train::checkpoint_of, engine::train::read_checkpoint, engine::train::RunFolder;
+
+const std::string metrics_header =
+    "epoch,step,learning_rate,train_loss,train_top1,val_loss,val_top1,val_top5,seconds,data_wait\n";
+
+std::string text_of(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
 
 TEST(RunFolder, KeepsWhatItWrote) {
   const Folder folder;
@@ -19,11 +27,8 @@ TEST(RunFolder, KeepsWhatItWrote) {
     run.add({.epoch = 1, .step = 10, .learning_rate = 0.1, .train_loss = 2.5, .val_loss = NAN});
     run.add({.epoch = 2, .step = 20, .val_top1 = 0.5});
   }
-  std::ifstream metrics(folder / "a/b/metrics.csv");
-  const std::string text{std::istreambuf_iterator<char>(metrics), {}};
-  EXPECT_EQ(text,
-            "epoch,step,learning_rate,train_loss,train_top1,val_loss,val_top1,val_top5,seconds,"
-            "data_wait\n1,10,0.1,2.5,0,,0,0,0,0\n2,20,0,0,0,0,0.5,0,0,0\n");
+  EXPECT_EQ(text_of(folder / "a/b/metrics.csv"),
+            metrics_header + "1,10,0.1,2.5,0,,0,0,0,0\n2,20,0,0,0,0,0.5,0,0,0\n");
   EXPECT_EQ(checkpoint_of(folder / "a/b"), folder / "a/b/last.safetensors");
   EXPECT_EQ(read_checkpoint(folder / "a/b/last.safetensors").run["model"], "x");
 }
@@ -59,23 +64,81 @@ TEST(RunFolder, RefusesWhatExists) {
   EXPECT_EQ(folder.entries(), std::vector<std::string>{"file"});
 }
 
-TEST(Checkpoint, RefusesOtherFormatsAndBareWeights) {
+TEST(RunFolder, OneProcessHoldsIt) {
   const Folder folder;
-  const std::string path = (folder / "a").string();
-  engine::io::write_safetensors(path, {{"w", random({3})}});
-  EXPECT_EQ(refusal([&] { read_checkpoint(path); }),
-            "checkpoint: \"" + path +
-                "\" holds weights without the description of their network; give that network's "
-                "run folder with --run");
-  engine::io::write_safetensors(path, {}, {{"format", "0"}, {"run", "{}"}});
-  EXPECT_EQ(refusal([&] { read_checkpoint(path); }),
-            "checkpoint: \"" + path + "\" has format 0; this program reads formats 1 to 2");
-  engine::io::write_safetensors(path, {}, {{"format", "1"}, {"run", "{"}});
-  EXPECT_EQ(refusal([&] { read_checkpoint(path); }),
-            "checkpoint: \"" + path + "\" has a damaged description");
-  EXPECT_EQ(refusal([&] { checkpoint_of(folder.path()); }),
-            "checkpoint: \"" + folder.path().string() +
-                "\" holds no best.safetensors or last.safetensors; it is no run folder");
+  const std::string path = (folder / "run").string();
+  RunFolder run(path, {});
+  run.save(1, {}, {{"x", 1}});
+  EXPECT_EQ(refusal([&] { RunFolder other(path); }), "run: process " + std::to_string(::getpid()) +
+                                                         " is at work in \"" + path +
+                                                         "\"; wait for its end, or stop it");
+}
+
+TEST(RunFolder, WhatAKilledProcessLeftIsNoObstacle) {
+  const Folder folder;
+  std::ofstream(folder / ".lock") << "1";
+  std::ofstream(folder / "config.json.1.tmp") << "{";
+  { RunFolder(folder.path(), {}).save(1, {}, {{"x", 1}}); }
+  { RunFolder again(folder.path()); }
+  EXPECT_EQ(folder.entries(), (std::vector<std::string>{".lock", "config.json", "last.safetensors",
+                                                        "step-00000001.safetensors"}));
+}
+
+TEST(RunFolder, TheLastCheckpointsStay) {
+  const Folder folder;
+  RunFolder run(folder.path(), {});
+  run.keep(3);
+  for (int64_t step : {1, 2, 9, 10, 100'000'000}) run.save(step, {}, {{"step", step}});
+  EXPECT_EQ(folder.entries(),
+            (std::vector<std::string>{".lock", "config.json", "last.safetensors",
+                                      "step-00000009.safetensors", "step-00000010.safetensors",
+                                      "step-100000000.safetensors"}));
+  EXPECT_EQ(read_checkpoint(checkpoint_of(folder.path())).run["step"], 100'000'000);
+  // As on a file system without links.
+  std::filesystem::remove(folder / "last.safetensors");
+  EXPECT_EQ(checkpoint_of(folder.path()), folder / "step-100000000.safetensors");
+}
+
+TEST(RunFolder, FallsBackToTheNewestThatCanBeRead) {
+  const Folder folder;
+  RunFolder run(folder.path(), {});
+  run.keep(9);
+  std::vector<std::string> said;
+  const auto warn = [&](const std::string& sentence) { said.push_back(sentence); };
+  EXPECT_FALSE(run.newest(warn));
+  for (int64_t step : {1, 2, 3}) run.save(step, {{"w", random({5})}}, {{"step", step}});
+  std::filesystem::resize_file(folder / "step-00000003.safetensors", 100);
+  EXPECT_EQ(run.newest(warn)->run["step"], 2);
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_EQ(said[0].find("safetensors: \"" + (folder / "step-00000003.safetensors").string() +
+                         "\": the header length"),
+            0u)
+      << said[0];
+  EXPECT_TRUE(std::filesystem::exists(folder / "step-00000003.safetensors.damaged"));
+  std::filesystem::resize_file(folder / "step-00000002.safetensors", 0);
+  std::filesystem::resize_file(folder / "step-00000001.safetensors", 0);
+  EXPECT_EQ(refusal([&] { run.newest(warn); })
+                .find("resume: none of the 2 checkpoints in \"" + folder.path().string() +
+                      "\" can be read; the newest: safetensors: "),
+            0u);
+}
+
+TEST(RunFolder, MetricsAreCutToWhatTheCheckpointKnows) {
+  const Folder folder;
+  RunFolder run(folder.path(), {});
+  for (int64_t epoch : {1, 2, 3}) run.add({.epoch = epoch});
+  std::ofstream(folder / "metrics.csv", std::ios::app) << "4,half a li";
+  int warnings = 0;
+  const auto warn = [&](const std::string&) { ++warnings; };
+  run.cut_metrics(2, warn);
+  EXPECT_EQ(text_of(folder / "metrics.csv"),
+            metrics_header + "1,0,0,0,0,0,0,0,0,0\n2,0,0,0,0,0,0,0,0,0\n");
+  EXPECT_EQ(warnings, 0);
+  run.add({.epoch = 3, .step = 7});
+  EXPECT_EQ(text_of(folder / "metrics.csv"),
+            metrics_header + "1,0,0,0,0,0,0,0,0,0\n2,0,0,0,0,0,0,0,0,0\n3,7,0,0,0,0,0,0,0,0\n");
+  run.cut_metrics(5, warn);
+  EXPECT_EQ(warnings, 1);
 }
 
 TEST(Text, DistanceCountsEdits) {
