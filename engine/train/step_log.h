@@ -2,7 +2,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include "engine/train/trainer.h"
+#include "engine/train/job.h"
 
 namespace kinema::engine::train {
 
