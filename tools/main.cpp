@@ -19,40 +19,59 @@ void wait_asleep(char** argv) {
   execv("/proc/self/exe", argv);  // where that cannot be, threads spin
 }
 
-void print_help(std::FILE* to) {
-  std::fputs("kinema: deep learning on video.\n\nUsage: kinema COMMAND [OPTIONS]\n\n", to);
-  for (const Command* c : commands()) std::fprintf(to, "  %-12s%s\n", c->name, c->summary);
-  std::fputs("\n'kinema COMMAND --help' lists a command's options.\n", to);
+void print_help(std::FILE* to, const std::string& usage,
+                const std::vector<const Command*>& choices) {
+  std::fprintf(to, "kinema: deep learning on video.\n\nUsage: %s [OPTIONS]\n\n", usage.c_str());
+  for (const Command* c : choices) std::fprintf(to, "  %-12s%s\n", c->name, c->summary);
+  std::fprintf(to, "\n'%s --help' lists its options.\n", usage.c_str());
 }
 
-const Command& find_command(const std::string& name) {
+const Command& find_command(const std::string& name, const std::vector<const Command*>& choices,
+                            const std::string& what) {
   std::vector<std::string> names;
-  for (const Command* c : commands()) {
+  for (const Command* c : choices) {
     if (name == c->name) return *c;
     names.push_back(c->name);
   }
-  throw UsageError("unknown command '" + name + "'" + engine::io::suggestion(name, names));
+  throw UsageError("unknown " + what + " '" + name + "'" + engine::io::suggestion(name, names));
+}
+
+bool asks_for_help(const std::string& argument) {
+  return argument == "--help" || argument == "-h" || argument == "help";
 }
 
 int run(const std::vector<std::string>& arguments) {
   if (arguments.empty()) {
-    print_help(stderr);
+    print_help(stderr, "kinema COMMAND", commands());
     return 2;
   }
   const std::string& first = arguments[0];
-  if (first == "--help" || first == "-h" || first == "help") {
-    print_help(stdout);
+  if (asks_for_help(first)) {
+    print_help(stdout, "kinema COMMAND", commands());
     return 0;
   }
   if (first == "--version") {
     std::printf("kinema %s\n", KINEMA_VERSION);
     return 0;
   }
-  const Command& command = find_command(first);
-  CLI::App app(command.summary, std::string("kinema ") + command.name);
+  const Command* command = &find_command(first, commands(), "command");
+  std::string title = std::string("kinema ") + command->name;
+  int64_t read = 1;
+  if (command->topics) {
+    const std::vector<const Command*>& topics = command->topics();
+    const bool asked = arguments.size() > 1 && asks_for_help(arguments[1]);
+    if (asked || arguments.size() < 2) {
+      print_help(asked ? stdout : stderr, title + " WHAT", topics);
+      return asked ? 0 : 2;
+    }
+    command = &find_command(arguments[1], topics, first + " topic");
+    title += std::string(" ") + command->name;
+    read = 2;
+  }
+  CLI::App app(command->summary, title);
   Options options(app);
-  const std::function<int()> job = command.define(options);
-  if (options.parse({arguments.begin() + 1, arguments.end()})) return 0;
+  const std::function<int()> job = command->define(options);
+  if (options.parse({arguments.begin() + read, arguments.end()})) return 0;
   return job();
 }
 

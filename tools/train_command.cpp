@@ -11,6 +11,7 @@
 #include "tools/base/interrupt.h"
 #include "tools/base/network.h"
 #include "tools/base/resume.h"
+#include "tools/base/run_log.h"
 
 namespace kinema::tools {
 
@@ -209,26 +210,35 @@ int run_training(Settings& s, Options& options) {
   const auto folder = claim_folder(s, config, old);
   folder->keep(s.keep);
   if (old.progress("epoch") < epochs) say_beginning(network, data, old.progress("step"));
-  const train::TrainResult result = train::train(
-      {.network = *network.net,
-       .forward = [&](const Tensor& x) { return network.net->forward(x); },
-       .arena = arena,
-       .optimiser = sgd,
-       .learning_rate = schedule,
-       .train = clips,
-       .held_out = held_out,
-       .folder = folder.get(),
-       .description = config,
-       .resume = old.checkpoint ? &*old.checkpoint : nullptr},
-      {.epochs = epochs,
-       .evaluate_every = s.eval_every,
-       .checkpoint_every = s.checkpoint_every,
-       .seed = uint64_t(s.seed),
-       .label_smoothing = s.label_smoothing,
-       .clip_norm = s.clip_norm,
-       .average = s.average == "logits" ? train::Average::logits : train::Average::softmax,
-       .quiet = s.quiet,
-       .stop = interrupted});
+  const auto log = record_of({.folder = folder->path(),
+                              .done = old.progress("step"),
+                              .network = *network.net,
+                              .arena = arena,
+                              .held_out = data.held_out},
+                             epochs);
+  const train::TrainResult result = log->watch([&] {
+    return train::train(
+        {.network = *network.net,
+         .forward = [&](const Tensor& x) { return network.net->forward(x); },
+         .arena = arena,
+         .optimiser = sgd,
+         .learning_rate = schedule,
+         .train = clips,
+         .held_out = held_out,
+         .folder = folder.get(),
+         .description = config,
+         .listeners = {log.get()},
+         .resume = old.checkpoint ? &*old.checkpoint : nullptr},
+        {.epochs = epochs,
+         .evaluate_every = s.eval_every,
+         .checkpoint_every = s.checkpoint_every,
+         .seed = uint64_t(s.seed),
+         .label_smoothing = s.label_smoothing,
+         .clip_norm = s.clip_norm,
+         .average = s.average == "logits" ? train::Average::logits : train::Average::softmax,
+         .quiet = s.quiet,
+         .stop = interrupted});
+  });
   say_result(result, s, data, folder->path());
   return result.interrupted ? interrupted_exit() : 0;
 }

@@ -153,6 +153,7 @@ std::string svg_of(const Chart& chart) {
   }
   if (points.empty()) return "";
   const Frame f = frame_of(chart, points);
+  if (points.size() == 1) legend.clear();  // the title says it
   std::string lines;
   for (size_t i = 0; i < points.size(); ++i) lines += polyline(points[i], f, i + 1);
   return fmt::format(

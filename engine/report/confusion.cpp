@@ -43,7 +43,7 @@ std::string cells(const Confusion& c, double cell) {
 std::string names(const Confusion& c, double cell, double side) {
   std::string out;
   for (size_t i = 0; i < c.classes.size(); ++i) {
-    const std::string name = escape(c.classes[i], 22);
+    const std::string name = escape(c.classes[i], 20);
     const double middle = (double(i) + 0.5) * cell;
     out += fmt::format(
         "<text class=\"end\" x=\"-6\" y=\"{0:g}\">{1}</text><text class=\"end\" "
@@ -103,15 +103,17 @@ Confusion confusion_of(std::vector<std::string> classes, const std::vector<train
 std::string heat_map(const Confusion& c) {
   const auto n = int64_t(c.classes.size());
   if (c.counts.empty() || n > most_classes) return "";
-  const double cell = std::max(1.0, double(std::clamp<int64_t>(520 / n, 1, 44)));
+  const bool named = n <= most_named;
+  const auto cell =
+      double(named ? std::clamp<int64_t>(400 / n, 12, 44) : std::max<int64_t>(520 / n, 1));
   const double side = cell * double(n);
-  // Room for names of 22 letters at 11 px.
-  const double margin = n <= most_named ? 140 : 26;
+  // Room for names of 20 letters at 11 px.
+  const double margin = named ? 150 : 26;
   std::string inside = cells(c, cell);
   if (n <= most_written) inside += written(c, cell);
-  if (n <= most_named) inside += names(c, cell, side);
+  if (named) inside += names(c, cell, side);
   inside += fmt::format("<rect class=\"edge\" width=\"{0:g}\" height=\"{0:g}\"/>", side);
-  if (n > most_named)
+  if (!named)
     inside += fmt::format(
         "<text class=\"mid\" x=\"{0:g}\" y=\"{1:g}\">predicted</text><text class=\"mid\" "
         "transform=\"translate(-8 {0:g}) rotate(-90)\">label</text>",

@@ -95,7 +95,8 @@ std::string charts(const RunData& run) {
       svg_of({.title = "Learning rate", .x_name = "step", .curves = {run.rate}, .from_zero = true});
   out +=
       svg_of({.title = "Gradient norm", .x_name = "step", .curves = {run.norm}, .from_zero = true});
-  out += svg_of({.title = "Speed", .x_name = "step", .curves = {run.speed}, .from_zero = true});
+  out += svg_of(
+      {.title = "Clips a second", .x_name = "step", .curves = {run.speed}, .from_zero = true});
   out += svg_of({.title = "Data wait of a step",
                  .x_name = "time",
                  .unit = Unit::seconds,

@@ -15,8 +15,8 @@
   const show = (event, text) => {
     tip.textContent = text;
     tip.hidden = false;
-    const left = event.clientX + 14 + tip.offsetWidth > innerWidth ? event.clientX - 14 - tip.offsetWidth
-      : event.clientX + 14;
+    const fits = event.clientX + 14 + tip.offsetWidth <= innerWidth;
+    const left = fits ? event.clientX + 14 : event.clientX - 14 - tip.offsetWidth;
     tip.style.left = Math.max(4, left) + 'px';
     tip.style.top = Math.max(4, event.clientY - tip.offsetHeight - 10) + 'px';
   };
@@ -27,7 +27,8 @@
   for (const svg of document.querySelectorAll('.chart svg')) {
     const [x0, x1, y0, y1] = svg.dataset.frame.split(' ').map(Number);
     const [left, right, top, bottom] = svg.dataset.box.split(' ').map(Number);
-    const names = [...svg.parentElement.querySelectorAll('.key')].map(k => k.textContent);
+    const keys = svg.parentElement.querySelectorAll('.key, figcaption');
+    const names = [...keys].slice(keys.length > 1).map(k => k.textContent);
     const curves = [...svg.querySelectorAll('polyline')].map(
       line => line.getAttribute('points').split(' ').map(p => p.split(',').map(Number)));
     const cross = document.createElementNS('http://www.w3.org/2000/svg', 'line');
@@ -45,8 +46,9 @@
       cross.setAttribute('x2', px);
       svg.append(cross);
       const lines = nearest.map((p, i) => names[i] + '  ' + units[svg.dataset.unit](y(p[1])));
-      const where = svg.dataset.xunit === 'number' ? String(Math.round(x(px))) : units[svg.dataset.xunit](x(px));
-      show(event, svg.dataset.x + ' ' + where + '\n' + lines.join('\n'));
+      const {x: name, xunit} = svg.dataset;
+      const where = xunit === 'number' ? String(Math.round(x(px))) : units[xunit](x(px));
+      show(event, name + ' ' + where + '\n' + lines.join('\n'));
     });
     svg.addEventListener('pointerleave', () => { cross.remove(); tip.hidden = true; });
   }
@@ -64,7 +66,7 @@
       const p = place(map, event), row = Math.floor(p.y / side), column = Math.floor(p.x / side);
       if (!(row in classes) || !(column in classes)) { tip.hidden = true; return; }
       const count = counts.get(row * classes.length + column) || 0;
-      const text = count + ' of ' + rows[row] + ' videos of ' + classes[row] + ' taken for ' + classes[column];
+      const text = `${count} of ${rows[row]} videos of ${classes[row]} taken for ${classes[column]}`;
       show(event, text);
       said.textContent = text;
     });
@@ -77,7 +79,8 @@
       const sort = () => {
         const down = head.getAttribute('aria-sort') === 'ascending';
         const key = row => row.cells[column].textContent;
-        const order = head.classList.contains('n') ? (a, b) => parseFloat(key(a)) - parseFloat(key(b))
+        const order = head.classList.contains('n')
+          ? (a, b) => parseFloat(key(a)) - parseFloat(key(b))
           : (a, b) => key(a).localeCompare(key(b));
         const rows = [...body.rows].sort(order);
         if (down) rows.reverse();
