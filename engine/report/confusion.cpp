@@ -57,7 +57,7 @@ std::string written(const Confusion& c, double cell) {
   std::string out;
   for (const auto& [at, count] : c.counts) {
     const double part = share(count, c.videos[size_t(at.first)]);
-    out += fmt::format("<text class=\"mid{}\" x=\"{:g}\" y=\"{:g}\">{}</text>",
+    out += fmt::format("<text class=\"mid count{}\" x=\"{:g}\" y=\"{:g}\">{}</text>",
                        part > 0.55 ? " on" : "", (double(at.second) + 0.5) * cell,
                        (double(at.first) + 0.5) * cell + 4, count);
   }

@@ -124,11 +124,18 @@ std::string picture(const train::Score& s, const RunData& run, const video::Reci
   }
 }
 
+/// A class name that may break behind its underscores.
+std::string label_of(const std::string& name) {
+  std::string out = escape(name, 60);
+  for (size_t at = 0; (at = out.find('_', at)) != out.npos; at += 6) out.insert(at + 1, "<wbr>");
+  return out;
+}
+
 std::string card(const train::Score& s, const RunData& run, const video::Recipe& recipe) {
   const std::string verdict = s.correct()
-                                  ? fmt::format("<b class=\"right\">{}</b>", escape(s.label, 60))
+                                  ? fmt::format("<b class=\"right\">{}</b>", label_of(s.label))
                                   : fmt::format("<b>{}</b><br>taken for <b class=\"wrong\">{}</b>",
-                                                escape(s.label, 60), escape(s.predicted, 60));
+                                                label_of(s.label), label_of(s.predicted));
   return fmt::format(
       "<li>{}<p>{}<br><span class=\"figures\">p {:.3f} · loss {:.3f}</span><br>"
       "<span class=\"path\" title=\"{}\">{}</span></p></li>\n",
