@@ -196,9 +196,12 @@ class Program(unittest.TestCase):
     # What works.
 
     def test_a_run_folder_is_whole(self):
-        self.assertEqual(entries(self.run_folder),
-                         [".lock", "best.safetensors", "config.json", "last.safetensors", "metrics.csv",
-                          "step-00000001.safetensors", "step-00000002.safetensors"])
+        found = entries(self.run_folder)
+        self.assertEqual(sum(name.startswith("events.out.tfevents.") for name in found), 1)
+        self.assertEqual([name for name in found if not name.startswith("events.")],
+                         [".lock", "best.safetensors", "config.json", "evaluation.csv", "last.safetensors",
+                          "metrics.csv", "report.html", "status.json", "step-00000001.safetensors",
+                          "step-00000002.safetensors", "steps.csv"])
         config = json.loads((self.run_folder / "config.json").read_text())
         self.assertEqual((config["model"], config["classes"]), ("slow_fusion", ["left", "right"]))
         self.assertEqual(config["options"]["widths"], [4, 6])

@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <thread>
+#include "tools/base/resume.h"
 
 namespace kinema::tools {
 
@@ -55,9 +55,7 @@ std::unique_ptr<engine::report::RunLog> record_of(const engine::report::RunLog::
   std::error_code ignored;
   status.folder = std::filesystem::current_path(ignored).string();
   status.epochs = epochs;
-  return std::make_unique<engine::report::RunLog>(run, status, [](const std::string& sentence) {
-    std::fprintf(stderr, "kinema: warning: %s\n", sentence.c_str());
-  });
+  return std::make_unique<engine::report::RunLog>(run, status, warn);
 }
 
 }  // namespace kinema::tools
