@@ -125,28 +125,32 @@ class Resume(unittest.TestCase):
 
     # A killed run.
 
-    def kill_at(self, run, moment, *arguments):
-        """Starts or takes up `run` and kills it after `moment` seconds; True if it had ended."""
-        known = (run / "config.json").exists()
-        job = start("--resume", run) if known else start(*arguments, "--run", run)
+    def kill_after(self, run, step, seconds, *arguments):
+        """Starts or takes up `run` and kills it `seconds` after step `step`; True if it had ended."""
+        job = start("--resume", run) if (run / "config.json").exists() else start(*arguments, "--run", run)
         try:
-            return finish_within(job, moment) == 0
+            while step and job.poll() is None and not any(f.name >= f"step-{step:08}" for f in steps(run)):
+                time.sleep(0.0005)
+            return job.wait(timeout=seconds) == 0
+        except subprocess.TimeoutExpired:
+            return False
         finally:
             job.kill()
             job.communicate()
 
     def test_killed_at_any_moment(self):
-        began = time.time()
-        train(*self.each_step, "--run", self.root / "timed")
-        seconds = time.time() - began
         moments = random.Random(1)
         kills = []
         for trial in range(10):
             run = self.root / f"killed{trial}"
+            # Before the first checkpoint, or behind any of the first two thirds of the steps; where it goes on, later.
+            step = moments.choice((0, moments.randrange(1, EPOCHS * STEPS * 2 // 3)))
+            seconds = moments.uniform(0, 0.02 if step else 0.08)
             kills.append(0)
-            while not self.kill_at(run, moments.uniform(0.1, 0.7) * seconds, *self.each_step):
+            while not self.kill_after(run, step, seconds, *self.each_step):
                 kills[-1] += 1
                 self.assertLess(kills[-1], 50, "the run gets nowhere")
+                step, seconds = step + moments.randrange(3 * STEPS), moments.uniform(0, 0.1)
             self.ends_as(run, self.whole_each_step)
         self.assertGreater(min(kills), 0)
         print(f"10 runs killed {kills} times ended as the uninterrupted one")
@@ -417,14 +421,6 @@ class Resume(unittest.TestCase):
 
     def refused_folder(self, run, sentence):
         self.refused(1, sentence, *self.options, "--run", run)
-
-
-def finish_within(job, seconds):
-    """The exit code, None where the program runs on."""
-    try:
-        return job.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return None
 
 
 if __name__ == "__main__":
