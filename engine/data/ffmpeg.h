@@ -2,6 +2,9 @@
 // Inside engine/data/ only: FFmpeg's C interface with owners and errors. Public headers hide it.
 extern "C" {
 #include <libavcodec/avcodec.h>
+#include <libavfilter/avfilter.h>
+#include <libavfilter/buffersink.h>
+#include <libavfilter/buffersrc.h>
 #include <libavformat/avformat.h>
 #include <libavutil/display.h>
 #include <libavutil/opt.h>
@@ -19,6 +22,8 @@ struct Free {
   void operator()(AVPacket* p) const { av_packet_free(&p); }
   void operator()(AVFrame* f) const { av_frame_free(&f); }
   void operator()(SwsContext* s) const { sws_freeContext(s); }
+  void operator()(AVIOContext* c) const { avio_closep(&c); }
+  void operator()(AVFilterGraph* g) const { avfilter_graph_free(&g); }
 };
 template <class T>
 using Owned = std::unique_ptr<T, Free>;

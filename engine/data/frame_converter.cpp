@@ -1,86 +1,103 @@
 #include "engine/data/frame_converter.h"
+#include <fmt/format.h>
+#include <algorithm>
 #include <cmath>
 
 namespace kinema::engine::video {
+
+using ffmpeg::reason;
 
 namespace {
 
 /// Accurate rounding and full chroma: without them libswscale repeats chroma samples and rounds
 /// down, up to 10 levels off. Bilinear widens its filter where it shrinks.
-constexpr int scaler_flags = SWS_BILINEAR | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT;
+constexpr const char* scaler = "flags=bilinear+accurate_rnd+full_chroma_int";
 
-/// `to` = `from` transposed and mirrored; both u8 [1,1,H,W,3].
-void turn(const View& from, const Orientation& how, const View& to) {
-  const auto* source = kernels::data<const uint8_t>(from);
-  auto* target = kernels::data<uint8_t>(to);
-  const int64_t height = to.shape[2], width = to.shape[3];
-  for (int64_t y = 0; y < height; ++y)
-    for (int64_t x = 0; x < width; ++x) {
-      const int64_t v = how.mirror_y ? height - 1 - y : y, u = how.mirror_x ? width - 1 - x : x;
-      const uint8_t* pixel =
-          source + (how.transpose ? u * from.stride(2) + 3 * v : v * from.stride(2) + 3 * u);
-      std::copy_n(pixel, 3, target + y * to.stride(2) + 3 * x);
-    }
+/// Clockwise degrees of a display matrix, in [0, 360).
+double degrees(const int32_t* matrix) {
+  const double counterclockwise = av_display_rotation_get(matrix);
+  if (std::isnan(counterclockwise)) return 0;
+  const double theta = -std::round(counterclockwise);
+  return theta - 360 * std::floor(theta / 360);
 }
 
-Tensor frame_of(FrameSize size) { return empty({1, 1, size.height, size.width, 3}, Dtype::u8); }
-
-bool fits(const Tensor& t, FrameSize size) {
-  return t && t.shape(2) == size.height && t.shape(3) == size.width;
+/// The filters that turn and mirror, each with its comma, as fftools/ffmpeg_filter.c
+/// (configure_input_video_filter) puts them.
+std::string turning(const int32_t* m) {
+  const double theta = degrees(m);
+  if (std::abs(theta - 90) < 1) return m[3] > 0 ? "transpose=cclock_flip," : "transpose=clock,";
+  if (std::abs(theta - 270) < 1) return m[3] < 0 ? "transpose=clock_flip," : "transpose=cclock,";
+  if (std::abs(theta - 180) < 1)
+    return std::string(m[0] < 0 ? "hflip," : "") + (m[4] < 0 ? "vflip," : "");
+  if (theta > 1 && theta < 359) return fmt::format("rotate={:f}*PI/180,", theta);
+  return m[4] < 0 ? "vflip," : "";
 }
 
 }  // namespace
 
-Orientation orientation_of(const AVStream* stream) {
-  const int32_t* m = ffmpeg::display_matrix(stream);
-  if (!m) return {};
-  const double counterclockwise = av_display_rotation_get(m);
-  if (std::isnan(counterclockwise)) return {};
-  const int turns = int(std::lround(-counterclockwise / 90) % 4 + 4) % 4;
-  // The matrix may mirror as well; its signs say so, as fftools/ffmpeg_filter.c reads them.
-  switch (turns) {
-    case 1:
-      return {.transpose = true, .mirror_x = m[3] <= 0, .mirror_y = false, .rotation = 90};
-    case 2:
-      return {.transpose = false, .mirror_x = m[0] < 0, .mirror_y = m[4] < 0, .rotation = 180};
-    case 3:
-      return {.transpose = true, .mirror_x = m[3] < 0, .mirror_y = true, .rotation = 270};
-    default:
-      return {.transpose = false, .mirror_x = false, .mirror_y = m[4] < 0, .rotation = 0};
+FrameConverter::FrameConverter(const int32_t* display_matrix) : out_(av_frame_alloc()) {
+  if (!display_matrix) return;
+  matrix_.emplace();
+  std::copy_n(display_matrix, 9, matrix_->begin());
+}
+
+int FrameConverter::rotation() const {
+  return matrix_ ? int(std::lround(degrees(matrix_->data()) / 90)) % 4 * 90 : 0;
+}
+
+void FrameConverter::build(const Setting& s) {
+  const char* name = av_get_pix_fmt_name(static_cast<AVPixelFormat>(s.format));
+  std::string text = fmt::format("buffer=video_size={}x{}:pix_fmt={}:time_base=1/1", s.width,
+                                 s.height, name ? name : "none");
+#if LIBAVFILTER_VERSION_INT >= AV_VERSION_INT(9, 16, 100)
+  // Since FFmpeg 7 a frame's colours belong to the link, not to the frame.
+  text += fmt::format(":colorspace={}:range={}", s.space, s.range);
+#endif
+  text +=
+      fmt::format(",{}scale={}:{}:{},format=rgb24,buffersink",
+                  s.matrix ? turning(s.matrix->data()) : "", s.size.width, s.size.height, scaler);
+  graph_.reset(avfilter_graph_alloc());
+  check(graph_ != nullptr, "video: no memory to convert frames");
+  graph_->nb_threads = 1;
+  // For conversions that the filters put in between, as transpose before 4:2:2.
+  av_opt_set(graph_.get(), "scale_sws_opts", scaler, 0);
+  AVFilterInOut *in = nullptr, *out = nullptr;
+  int code = avfilter_graph_parse2(graph_.get(), text.c_str(), &in, &out);
+  avfilter_inout_free(&in);
+  avfilter_inout_free(&out);
+  if (code >= 0) {
+    source_ = graph_->filters[0];
+    sink_ = graph_->filters[graph_->nb_filters - 1];
+    code = avfilter_graph_config(graph_.get(), nullptr);  // may append conversions of its own
   }
+  check(code >= 0, "video: FFmpeg cannot convert ", s.height, "x", s.width, " ", name ? name : "?",
+        " to ", s.size.height, "x", s.size.width, " RGB (", reason(code), ")");
+  built_ = s;
 }
 
-void FrameConverter::prepare(const AVFrame* frame, FrameSize stored) {
-  if (scaler_ && frame->width == width_ && frame->height == height_ && frame->format == format_ &&
-      frame->colorspace == space_ && frame->color_range == range_ && to_ == stored)
-    return;
-  const auto format = static_cast<AVPixelFormat>(frame->format);
-  scaler_.reset(sws_getContext(frame->width, frame->height, format, int(stored.width),
-                               int(stored.height), AV_PIX_FMT_RGB24, scaler_flags, nullptr, nullptr,
-                               nullptr));
-  check(scaler_ != nullptr, "video: libswscale cannot convert ", frame->width, "x", frame->height,
-        " ", av_get_pix_fmt_name(format) ? av_get_pix_fmt_name(format) : "?", " to RGB");
-  const bool old_full_range = format == AV_PIX_FMT_YUVJ420P || format == AV_PIX_FMT_YUVJ422P ||
-                              format == AV_PIX_FMT_YUVJ444P || format == AV_PIX_FMT_YUVJ440P;
-  const int full = frame->color_range == AVCOL_RANGE_JPEG || old_full_range;
-  // sws_getCoefficients gives BT.601 for what is not said.
-  sws_setColorspaceDetails(scaler_.get(), sws_getCoefficients(frame->colorspace), full,
-                           sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);
-  width_ = frame->width, height_ = frame->height, format_ = frame->format;
-  space_ = frame->colorspace, range_ = frame->color_range, to_ = stored;
-}
-
-View FrameConverter::convert(const AVFrame* frame, FrameSize size, const Orientation& how) {
-  const FrameSize stored = how.transpose ? FrameSize{size.width, size.height} : size;
-  prepare(frame, stored);
-  if (!fits(stored_, stored)) stored_ = frame_of(stored);
-  uint8_t* planes[4] = {data<uint8_t>(stored_)};
-  const int pitches[4] = {int(stored_.layout.stride(2))};
-  sws_scale(scaler_.get(), frame->data, frame->linesize, 0, frame->height, planes, pitches);
-  if (!how.transpose && !how.mirror_x && !how.mirror_y) return stored_.view();
-  if (!fits(shown_, size)) shown_ = frame_of(size);
-  turn(stored_.view(), how, shown_.view());
-  return shown_.view();
+View FrameConverter::convert(const AVFrame* frame, FrameSize size) {
+  Setting s{.width = frame->width,
+            .height = frame->height,
+            .format = frame->format,
+            .space = frame->colorspace,
+            .range = frame->color_range,
+            .size = size,
+            .matrix = matrix_};
+  const AVFrameSideData* own = av_frame_get_side_data(frame, AV_FRAME_DATA_DISPLAYMATRIX);
+  if (own && own->size >= sizeof(Matrix))
+    std::copy_n(reinterpret_cast<const int32_t*>(own->data), 9, s.matrix.emplace().begin());
+  if (!graph_ || s != built_) build(s);
+  av_frame_unref(out_.get());
+  // The frame stays the decoder's; its pixels are not copied.
+  int code = av_buffersrc_add_frame_flags(source_, const_cast<AVFrame*>(frame),
+                                          AV_BUFFERSRC_FLAG_KEEP_REF);
+  if (code >= 0) code = av_buffersink_get_frame(sink_, out_.get());
+  check(code >= 0, "video: FFmpeg cannot convert a frame to RGB (", reason(code), ")");
+  View rgb = kernels::fresh_layout(Dtype::u8, {1, 1, size.height, size.width, 3});
+  rgb.data = out_->data[0];
+  rgb.strides[2] = out_->linesize[0];
+  rgb.strides[0] = rgb.strides[1] = size.height * rgb.strides[2];
+  return rgb;
 }
 
 }  // namespace kinema::engine::video

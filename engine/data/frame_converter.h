@@ -1,31 +1,42 @@
 #pragma once
+#include <array>
+#include <optional>
 #include "engine/data/ffmpeg.h"
 #include "engine/data/video.h"
 
 namespace kinema::engine::video {
 
-/// How stored pixels become shown ones: transposed first, then mirrored.
-struct Orientation {
-  bool transpose = false, mirror_x = false, mirror_y = false;
-  int rotation = 0;  ///< clockwise degrees, for VideoInfo
-};
-
-/// What the display matrix of `stream` asks for, to the nearest quarter turn.
-Orientation orientation_of(const AVStream* stream);
-
-/// Decoded frames to RGB of one size: libswscale, then the quarter turns.
+/// Decoded frames to RGB of one size, by the filters that the ffmpeg program would put in their
+/// way: turned and mirrored as stored, then scaled and converted in one pass of libswscale.
 class FrameConverter {
  public:
+  /// `display_matrix`: the stream's 9 numbers, null if it has none. A frame's own comes first.
+  explicit FrameConverter(const int32_t* display_matrix = nullptr);
+
+  /// Clockwise degrees from stored to shown, to the nearest quarter turn.
+  int rotation() const;
+
   /// u8 [1,1,H,W,3] of `size` (as shown), valid until the next call.
-  View convert(const AVFrame* frame, FrameSize size, const Orientation& orientation);
+  View convert(const AVFrame* frame, FrameSize size);
 
  private:
-  void prepare(const AVFrame* frame, FrameSize stored);
+  using Matrix = std::array<int32_t, 9>;
 
-  ffmpeg::Owned<SwsContext> scaler_;
-  int width_ = 0, height_ = 0, format_ = -1, space_ = -1, range_ = -1;  // of the scaler's input
-  FrameSize to_;                                                        // of its output
-  Tensor stored_, shown_;
+  /// What the filters are made for.
+  struct Setting {
+    int width = 0, height = 0, format = -1, space = -1, range = -1;
+    FrameSize size;
+    std::optional<Matrix> matrix;
+    bool operator==(const Setting&) const = default;
+  };
+
+  void build(const Setting& setting);
+
+  std::optional<Matrix> matrix_;  // of the stream
+  Setting built_;
+  ffmpeg::Owned<AVFilterGraph> graph_;
+  AVFilterContext *source_ = nullptr, *sink_ = nullptr;  // of graph_
+  ffmpeg::Owned<AVFrame> out_;
 };
 
 }  // namespace kinema::engine::video

@@ -33,25 +33,38 @@ struct FrameList {
     bool operator==(const Key&) const = default;
   };
   int64_t frames = 0;
-  /// False: packets tell too little, and frames are counted from the start of the file.
+  /// False: timestamps tell too little, and frames are counted from the start of the file.
   bool by_timestamp = true;
   std::vector<int64_t> timestamps = {};  ///< of the frames, ascending, if by_timestamp
-  std::vector<Key> keys = {};            ///< ascending
+  std::vector<Key> keys = {};            ///< ascending, if by_timestamp
   bool operator==(const FrameList&) const = default;
 };
 
-/// Reads RGB frames of the best video stream of one file, or of a folder of pictures (see
-/// frame_folder.h). Frame i is the i-th in order of
-/// presentation: the reader lists the timestamps of the file's packets once, seeks to the last key
-/// frame before, decodes forward and takes the frame with exactly this timestamp. Where packets
-/// carry no usable timestamps it decodes the whole file once to list its frames, and then always
-/// decodes from the start: slower, still exact.
-/// Colours: BT.601 or BT.709 (BT.2020) and limited or full range as the stream says, BT.601 limited
-/// where it is silent, as the ffmpeg program does. Not safe for use by two threads at a time.
+struct ReaderOptions {
+  int threads = 1;               ///< of the decoder
+  double patience_seconds = 30;  ///< the longest wait for the next frame or packet
+};
+
+/// Reads RGB frames of one file, or of a folder of pictures (see frame_folder.h). Frame i is, bit
+/// for bit, the i-th that this command writes:
+///   ffmpeg -i FILE -fps_mode passthrough -sws_flags bilinear+accurate_rnd+full_chroma_int
+///          [-vf scale=WIDTH:HEIGHT] -f rawvideo -pix_fmt rgb24 FRAMES
+/// That is: the largest video stream, pictures turned and mirrored as its display matrix says,
+/// BT.601, 709 or 2020 and limited or full range as each frame says, stored pixels taken for
+/// square.
+///
+/// The reader lists the timestamps of the file's packets once, seeks to the last key frame before,
+/// decodes forward and takes the frame with this timestamp. Where packets say too little (no
+/// timestamps, codecs that hide frames, a file that breaks off) it decodes the file once to list
+/// its frames; where frames say too little as well it decodes from the start each time: slower,
+/// still exact. Damage that shows only later makes it list by decoding then, see read(). Not safe
+/// for use by two threads at a time.
 class VideoReader {
  public:
-  /// Errors: no such file; no video; no video stream; no decoder. `threads` is the decoder's.
-  explicit VideoReader(const std::string& path, int threads = 1);
+  /// Errors, each naming the file: not there, not a regular file, empty, no video, no video stream,
+  /// no decoder, frames of more than 16384 pixels a side or 2^26 in all, no progress for
+  /// options.patience_seconds.
+  explicit VideoReader(const std::string& path, ReaderOptions options = {});
   ~VideoReader();
   VideoReader(VideoReader&&) noexcept;
   VideoReader& operator=(VideoReader&&) noexcept;
@@ -72,7 +85,9 @@ class VideoReader {
 
   /// Calls `take` for each of `frames`, which must ascend, scaled to `size` in the same pass as the
   /// conversion to RGB (bilinear, widened where it shrinks, so that nothing aliases). Going on from
-  /// the last frame read costs no seek. Errors: a frame outside [0, frames()); broken data.
+  /// the last frame read costs no seek. Should frames turn out to be missing in the file, they are
+  /// counted anew and `take` is called again from the first of `frames` on.
+  /// Errors: a frame outside [0, frames()); no progress.
   void read(const std::vector<int64_t>& frames, FrameSize size, const Take& take);
 
   /// u8 [1,T,H,W,3]: these frames in any order, repeats too, decoded in ascending order.
