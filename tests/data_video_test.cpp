@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+#include <unistd.h>
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -194,6 +196,55 @@ TEST(Video, RefusesWhatIsNoVideo) {
     EXPECT_EQ(said(folder / "sound.mp4"),
               "video: " + (folder / "sound.mp4") + " has no video stream");
   }
+}
+
+TEST(Video, OpensNothingButRegularFiles) {
+  const Folder folder;
+  write(folder / "n.mp4", numbered(3), {});
+  const auto said = [](const std::string& path) { return refusal([&] { VideoReader r(path); }); };
+  // A pipe nobody writes to would wait for ever.
+  ASSERT_EQ(::mkfifo((folder / "pipe.mp4").c_str(), 0600), 0);
+  for (const std::string& path : {folder / "pipe.mp4", std::string("/dev/zero")})
+    EXPECT_EQ(said(path), "video: expected a regular file, got a pipe or device: " + path);
+  std::ofstream(folder / "list.m3u8") << "#EXTM3U\n#EXTINF:1,\nn.mp4\n#EXT-X-ENDLIST\n";
+  std::ofstream(folder / "list.ffconcat") << "ffconcat version 1.0\nfile n.mp4\n";
+  std::ofstream(folder / "words.txt") << "words\n";
+  for (const char* name : {"list.m3u8", "list.ffconcat", "words.txt"})
+    EXPECT_TRUE(said(folder / name)
+                    .starts_with("video: " + (folder / name) + " is no video that FFmpeg can read"))
+        << said(folder / name);
+  if (::geteuid() == 0) return;  // who may read everything
+  fs::permissions(folder / "n.mp4", fs::perms::none);
+  EXPECT_EQ(said(folder / "n.mp4"),
+            "video: cannot open " + (folder / "n.mp4") + " (Permission denied)");
+}
+
+TEST(Video, RefusesFramesOfAbsurdSize) {
+  const Folder folder;
+  if (!ffmpeg_program("-f lavfi -i color=s=20000x16:d=0.04 -c:v ffv1 '" + (folder / "w.mkv") + "'"))
+    GTEST_SKIP() << "no ffmpeg program";
+  EXPECT_EQ(refusal([&] { VideoReader r(folder / "w.mkv"); }),
+            "video: frames of " + (folder / "w.mkv") +
+                " must have at most 16384 pixels a side and 67108864 in all, got 16x20000");
+}
+
+TEST(Video, WaitsNoLongerThanTold) {
+  const Folder folder;
+  write(folder / "n.mp4", numbered(3), {});
+  EXPECT_EQ(refusal([&] { VideoReader r(folder / "n.mp4", {.patience_seconds = 0}); }),
+            "video: " + (folder / "n.mp4") +
+                " gave nothing for 0 s: it is damaged, or its disk does not answer");
+}
+
+TEST(Video, SurvivesAFileThatShrinks) {
+  const Folder folder;
+  write(folder / "n.mp4", numbered(60), {.quality = 0, .key_distance = 10});
+  VideoReader reader(folder / "n.mp4");
+  EXPECT_EQ(reader.frames(), 60);
+  EXPECT_EQ(numbers(reader.read({3})), std::vector<int64_t>{3});
+  fs::resize_file(folder / "n.mp4", fs::file_size(folder / "n.mp4") / 2);
+  // The index of an .mp4 lies at its end: what is left cannot be opened again.
+  EXPECT_TRUE(refusal([&] { reader.read({59}); }).starts_with("video: " + (folder / "n.mp4")));
 }
 
 TEST(Video, SurvivesDamage) {

@@ -33,6 +33,8 @@ std::string turning(const int32_t* m) {
   return m[4] < 0 ? "vflip," : "";
 }
 
+int quarter_turns(const int32_t* matrix) { return int(std::lround(degrees(matrix) / 90)) % 4; }
+
 }  // namespace
 
 FrameConverter::FrameConverter(const int32_t* display_matrix) : out_(av_frame_alloc()) {
@@ -41,9 +43,7 @@ FrameConverter::FrameConverter(const int32_t* display_matrix) : out_(av_frame_al
   std::copy_n(display_matrix, 9, matrix_->begin());
 }
 
-int FrameConverter::rotation() const {
-  return matrix_ ? int(std::lround(degrees(matrix_->data()) / 90)) % 4 * 90 : 0;
-}
+int FrameConverter::rotation() const { return matrix_ ? 90 * quarter_turns(matrix_->data()) : 0; }
 
 void FrameConverter::build(const Setting& s) {
   const char* name = av_get_pix_fmt_name(static_cast<AVPixelFormat>(s.format));
@@ -53,9 +53,13 @@ void FrameConverter::build(const Setting& s) {
   // Since FFmpeg 7 a frame's colours belong to the link, not to the frame.
   text += fmt::format(":colorspace={}:range={}", s.space, s.range);
 #endif
-  text +=
-      fmt::format(",{}scale={}:{}:{},format=rgb24,buffersink",
-                  s.matrix ? turning(s.matrix->data()) : "", s.size.width, s.size.height, scaler);
+  const bool sideways = s.matrix && quarter_turns(s.matrix->data()) % 2;
+  const FrameSize shown = sideways ? FrameSize{s.width, s.height} : FrameSize{s.height, s.width};
+  text += s.matrix ? "," + turning(s.matrix->data()) : ",";
+  // At its own size a frame takes the conversion that the filters put in by themselves: it may come
+  // before a turn.
+  if (s.size != shown) text += fmt::format("scale={}:{}:{},", s.size.width, s.size.height, scaler);
+  text += "format=rgb24,buffersink";
   graph_.reset(avfilter_graph_alloc());
   check(graph_ != nullptr, "video: no memory to convert frames");
   graph_->nb_threads = 1;

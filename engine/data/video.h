@@ -48,7 +48,7 @@ struct ReaderOptions {
 /// Reads RGB frames of one file, or of a folder of pictures (see frame_folder.h). Frame i is, bit
 /// for bit, the i-th that this command writes:
 ///   ffmpeg -i FILE -fps_mode passthrough -sws_flags bilinear+accurate_rnd+full_chroma_int
-///          [-vf scale=WIDTH:HEIGHT] -f rawvideo -pix_fmt rgb24 FRAMES
+///          [-autoscale 0 -vf scale=WIDTH:HEIGHT] -f rawvideo -pix_fmt rgb24 FRAMES
 /// That is: the largest video stream, pictures turned and mirrored as its display matrix says,
 /// BT.601, 709 or 2020 and limited or full range as each frame says, stored pixels taken for
 /// square.

@@ -4,19 +4,44 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <numeric>
+#include <sstream>
 
 namespace kinema::test {
 
 namespace fs = std::filesystem;
 
-Folder::Folder()
+namespace {
+
+std::string output_of(const std::string& command) {
+  std::string text, block(1 << 16, 0);
+  FILE* pipe = ::popen(command.c_str(), "r");
+  for (size_t got; pipe && (got = std::fread(block.data(), 1, block.size(), pipe)) > 0;)
+    text.append(block, 0, got);
+  if (pipe) ::pclose(pipe);
+  return text;
+}
+
+}  // namespace
+
+Folder::Folder(const std::string& purpose)
     : path(fs::temp_directory_path() /
-           ("kinema_video_" + std::to_string(::getpid()) + "_" +
+           ("kinema_" + purpose + "_" + std::to_string(::getpid()) + "_" +
             ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
   fs::create_directories(path);
 }
 Folder::~Folder() { fs::remove_all(path); }
+
+std::vector<uint8_t> bytes_of(const std::string& path) {
+  std::vector<uint8_t> bytes;
+  std::error_code missing;
+  const auto size = fs::file_size(path, missing);
+  if (missing) return bytes;
+  bytes.resize(size);
+  std::ifstream(path, std::ios::binary).read(reinterpret_cast<char*>(bytes.data()), long(size));
+  return bytes;
+}
 
 std::vector<int64_t> range(int64_t count) {
   std::vector<int64_t> list(static_cast<size_t>(count));
@@ -29,23 +54,24 @@ bool ffmpeg_program(const std::string& arguments) {
 }
 
 bool has_encoder(const std::string& name) {
-  return std::system(("ffmpeg -v error -h encoder=" + name + " | grep -q ^Encoder").c_str()) == 0;
+  static const std::string list = output_of("ffmpeg -v error -encoders 2>/dev/null");
+  return list.find(" " + name + " ") != std::string::npos;
 }
 
-std::vector<uint8_t> frames_by_program(const std::string& path, engine::video::FrameSize size) {
+ProgramFrames frames_by_program(const std::string& path, engine::video::FrameSize scaled) {
+  const Folder folder("program");
+  const std::string how =
+      " -fps_mode passthrough -sws_flags bilinear+accurate_rnd+full_chroma_int"
+      " -f rawvideo -pix_fmt rgb24 ";
+  std::ostringstream arguments;
   // One thread: where a file is broken, what frame threads give depends on their number.
-  std::string command = "ffmpeg -v error -nostdin -threads 1 -i '" + path +
-                        "' -fps_mode passthrough"
-                        " -sws_flags bilinear+accurate_rnd+full_chroma_int";
-  if (size.height > 0)
-    command += " -vf scale=" + std::to_string(size.width) + ":" + std::to_string(size.height);
-  command += " -f rawvideo -pix_fmt rgb24 - 2>/dev/null";
-  std::vector<uint8_t> bytes, block(1 << 20);
-  FILE* pipe = ::popen(command.c_str(), "r");
-  for (size_t got; pipe && (got = std::fread(block.data(), 1, block.size(), pipe)) > 0;)
-    bytes.insert(bytes.end(), block.begin(), block.begin() + long(got));
-  if (pipe) ::pclose(pipe);
-  return bytes;
+  arguments << "-threads 1 -i '" << path << "'" << how << "'" << folder / "native"
+            << "'" << how << "-autoscale 0 -vf scale=" << scaled.width << ':' << scaled.height
+            << " '" << folder / "scaled"
+            << "'";
+  // It fails on what is broken, after the frames that it could decode.
+  (void)ffmpeg_program(arguments.str());
+  return {bytes_of(folder / "native"), bytes_of(folder / "scaled")};
 }
 
 std::vector<std::string> real_clips() {
