@@ -1,5 +1,6 @@
 #include "engine/data/decoder.h"
 #include <filesystem>
+#include <string_view>
 #include <vector>
 
 namespace kinema::engine::video {
@@ -136,6 +137,11 @@ void Decoder::open_stream(int threads) {
   codec_->max_pixels = most_pixels;
   const int code = avcodec_open2(codec_.get(), decoder, nullptr);
   check(code >= 0, "video: cannot decode ", path_, " (", reason(code), ")");
+}
+
+bool Decoder::indexed() const {
+  const std::string_view name = format_->iformat->name;
+  return name.starts_with("mov,") || name == "avi";
 }
 
 void Decoder::check_patience() const {

@@ -61,6 +61,9 @@ class Decoder {
   const AVFormatContext* format() const { return format_.get(); }
   const AVStream* stream() const { return stream_; }
 
+  /// True where packets are found by an index in the file (.mp4, .avi), not by reading all.
+  bool indexed() const;
+
   /// True once something was broken: a packet, a frame, or the end of the file.
   bool damaged() const { return damaged_; }
 

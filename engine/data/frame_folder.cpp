@@ -105,6 +105,8 @@ const AVFrame* FrameFolder::State::decode(const std::string& name) {
         ")");
   check(!(frame->flags & AV_FRAME_FLAG_CORRUPT) && !frame->decode_error_flags,
         "video: ", file.string(), " is damaged");
+  // Orientation tags are not followed: pictures of one video would turn apart.
+  av_frame_remove_side_data(frame.get(), AV_FRAME_DATA_DISPLAYMATRIX);
   return frame.get();
 }
 
@@ -142,7 +144,7 @@ void FrameFolder::read(const std::vector<int64_t>& list, FrameSize size,
     check(FrameSize{f->height, f->width} == s.info.size, "video: ", s.path, "/", name, " is ",
           f->height, "x", f->width, ", but ", s.names[0], " before it is ", s.info.size.height, "x",
           s.info.size.width);
-    take(i, s.converter.convert(f, size, {}));
+    take(i, s.converter.convert(f, size));
   }
 }
 

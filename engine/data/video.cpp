@@ -115,6 +115,9 @@ const AVFrame* VideoReader::State::find_by_timestamp(int64_t frame) {
   const bool near = next >= 0 && next <= frame && (!key || at_or_after(list, key->pts) <= next);
   if (near)
     if (const AVFrame* f = decode_to(frame)) return f;
+  // Reading on from a seek, a damaged file may break up elsewhere than it did from the start.
+  const bool from_start = key == list.keys.data() && !decoder->indexed();
+  if (from_start) key = nullptr;
   // Containers seek by pts or by dts, and some land late; what comes out decides.
   if (key && seek(key->pts, frame))
     if (const AVFrame* f = decode_to(frame)) return f;
