@@ -46,7 +46,10 @@ std::string next_name(const fs::path& folder) {
   const std::string prefix = EventFile::prefix;
   auto seconds = int64_t(wall_time());
   int number = 0;
-  for (const fs::directory_entry& e : fs::directory_iterator(folder)) {
+  std::error_code error;
+  const fs::directory_iterator entries(folder, error);
+  check(!error, "events: cannot read ", folder, ": ", error.message());
+  for (const fs::directory_entry& e : entries) {
     const std::string name = e.path().filename().string();
     if (name.compare(0, prefix.size(), prefix) != 0) continue;
     ++number;
@@ -100,7 +103,6 @@ EventFile::EventFile(const fs::path& folder, int64_t first_step)
   events::Event event;
   event.set_file_version("brain.Event:2");
   state_->write(event);
-  if (first_step <= 0) return;
   event.set_step(first_step);
   event.mutable_session_log()->set_status(events::SessionLog::START);
   state_->write(event);

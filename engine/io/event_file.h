@@ -19,8 +19,9 @@ uint32_t crc32c(std::string_view bytes);
 class EventFile {
  public:
   /// A new file in `folder`, named so that it sorts behind those that lie there: readers join the
-  /// files of a folder. `first_step` above 0 tells them to forget what older files hold of this
-  /// step and later. Errors: a folder that cannot be written.
+  /// files of a folder. It begins with the mark of a session that starts at `first_step`: readers
+  /// take the first one of a folder for the beginning, and at each later one forget what the files
+  /// before hold of this step and later. Errors: a folder that cannot be written.
   EventFile(const std::filesystem::path& folder, int64_t first_step);
   ~EventFile();
   EventFile(const EventFile&) = delete;

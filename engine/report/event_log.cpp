@@ -28,7 +28,7 @@ Tensor picture_of(const std::vector<std::vector<int64_t>>& confusion) {
 
 EventLog::EventLog(const std::filesystem::path& folder, int64_t done, const nn::Module& network,
                    const optim::ParameterArena& arena)
-    : network_(network), arena_(arena), file_(folder, done > 0 ? done + 1 : 0) {}
+    : network_(network), arena_(arena), file_(folder, done + 1) {}
 
 void EventLog::after_step(const train::StepMetrics& m) {
   file_.scalars(m.step, {{"step/loss", m.loss},

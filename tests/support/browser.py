@@ -40,9 +40,10 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def screenshot(self):
-        """The bytes of a PNG of the whole page."""
-        shot = self.send("Page.captureScreenshot", captureBeyondViewport=True, format="png")
+    def screenshot(self, area=None):
+        """The bytes of a PNG of an area of the page, x, y, width, height; of all where it is None."""
+        clip = {"clip": dict(zip(("x", "y", "width", "height"), area), scale=1)} if area else {}
+        shot = self.send("Page.captureScreenshot", captureBeyondViewport=True, format="png", **clip)
         return base64.b64decode(shot["data"])
 
     def point_at(self, x, y):
