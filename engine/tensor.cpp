@@ -80,11 +80,15 @@ template Tensor from_vector(const Shape&, const std::vector<double>&);
 template Tensor from_vector(const Shape&, const std::vector<uint8_t>&);
 template Tensor from_vector(const Shape&, const std::vector<int32_t>&);
 template Tensor from_vector(const Shape&, const std::vector<int64_t>&);
+template Tensor from_vector(const Shape&, const std::vector<kernels::bf16>&);
+template Tensor from_vector(const Shape&, const std::vector<kernels::f16>&);
 template std::vector<float> to_vector(const Tensor&);
 template std::vector<double> to_vector(const Tensor&);
 template std::vector<uint8_t> to_vector(const Tensor&);
 template std::vector<int32_t> to_vector(const Tensor&);
 template std::vector<int64_t> to_vector(const Tensor&);
+template std::vector<kernels::bf16> to_vector(const Tensor&);
+template std::vector<kernels::f16> to_vector(const Tensor&);
 
 double item(const Tensor& t) {
   check(t.size() == 1, "item: expected one element, got ", t.shape());

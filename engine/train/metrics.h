@@ -6,7 +6,7 @@
 
 namespace kinema::engine::train {
 
-/// The scores of each row, as doubles: [N, classes] of f32 or f64 to N rows.
+/// The scores of each row, as doubles: [N, classes] of any floating-point type to N rows.
 std::vector<std::vector<double>> rows_of(const Tensor& scores);
 
 /// exp(score - highest) / sum of these.

@@ -6,14 +6,14 @@ namespace {
 
 void check_x(const View& x) {
   check(x.shape.rank >= 2, "batch_norm: x must have at least 2 axes, got ", x.shape);
-  check(x.dtype == Dtype::f32 || x.dtype == Dtype::f64,
-        "batch_norm: expected a floating-point tensor, got ", x.dtype);
+  check(is_float(x.dtype), "batch_norm: expected a floating-point tensor, got ", x.dtype);
 }
 
-/// `v` is one number a channel of x.
+/// `v` is one wide number a channel of x.
 void check_channels(const char* name, const View& v, const View& x) {
   const Shape channels{x.shape[-1]};
-  check(v.shape == channels && v.dtype == x.dtype, "batch_norm: ", name, " must be ", x.dtype, " ",
+  const Dtype wide = wide_of(x.dtype);
+  check(v.shape == channels && v.dtype == wide, "batch_norm: ", name, " must be ", wide, " ",
         channels, ", got ", v.dtype, " ", v.shape);
 }
 

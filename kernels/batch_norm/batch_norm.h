@@ -5,7 +5,7 @@
 
 namespace kinema::kernels {
 
-/// All [C], of x's type.
+/// All [C], f32 (f64 beside f64).
 struct BatchNormParameters {
   View gamma, beta;
   View running_mean, running_var;  ///< read in inference, updated in training
@@ -17,7 +17,7 @@ struct BatchNormEpilogue {
   bool relu = false;
 };
 
-/// What forward leaves for the gradients: [C], of x's type.
+/// What forward leaves for the gradients: [C], f32 (f64 beside f64).
 struct BatchNormSaved {
   View mean, rstd;
 };
@@ -42,7 +42,8 @@ struct BatchNormTargets {
 
 /// Batch normalisation over all axes but the last:
 ///   y = relu(gamma[c] * (x - mean[c]) * rstd[c] + beta[c] + residual)
-///   x, y  [...,C]   two axes or more, any strides; M rows of C channels
+///   x, y  [...,C]   two axes or more, any strides; M rows of C channels; one floating-point type,
+///                   also that of dy, dx and dresidual. All [C] are f32 (f64 beside f64).
 /// training:  mean and var (of M values, divided by M) of this x; rstd = 1 / sqrt(var + eps);
 ///            running += momentum * (new - running), new being mean and var * M / (M - 1)
 /// inference: mean = running_mean, rstd = 1 / sqrt(running_var + eps)

@@ -8,9 +8,9 @@ namespace {
 
 /// s1 += sum of d, s2 += sum of d * d, over two lines; d = x - shift. Two at a time, so that sums
 /// in the cache are touched once for two loads; four would be slower, being too many streams.
-void add_moments(const float* __restrict x0, const float* __restrict x1,
-                 const float* __restrict shift, float* __restrict s1, float* __restrict s2,
-                 int64_t width) {
+template <class T>
+void add_moments(const T* __restrict x0, const T* __restrict x1, const float* __restrict shift,
+                 float* __restrict s1, float* __restrict s2, int64_t width) {
   prefetch(x0 + 4 * width, 2 * width);
 #pragma omp simd
   for (int64_t i = 0; i < width; ++i) {
@@ -20,7 +20,8 @@ void add_moments(const float* __restrict x0, const float* __restrict x1,
   }
 }
 
-void add_moments(const float* __restrict x, const float* __restrict shift, float* __restrict s1,
+template <class T>
+void add_moments(const T* __restrict x, const float* __restrict shift, float* __restrict s1,
                  float* __restrict s2, int64_t width) {
 #pragma omp simd
   for (int64_t i = 0; i < width; ++i) {
@@ -31,7 +32,8 @@ void add_moments(const float* __restrict x, const float* __restrict shift, float
 }
 
 /// The mean of some of the first rows of lines [begin, end).
-std::vector<float> mean_of_first(const Starts<const float>& x, const Lines& lines, int64_t begin,
+template <class T>
+std::vector<float> mean_of_first(const Starts<const T>& x, const Lines& lines, int64_t begin,
                                  int64_t end) {
   std::vector<float> mean(size_t(lines.channels));
   const int64_t seen = std::min<int64_t>(end - begin, 16);
@@ -44,7 +46,8 @@ std::vector<float> mean_of_first(const Starts<const float>& x, const Lines& line
 /// Mean and M2 = sum of (x - mean)^2 of chunk k, in one reading. Values are shifted by the mean of
 /// the chunk's first rows; being samples, these lie so near that what the shift leaves cannot swamp
 /// M2: its relative error stays below the chunk's rows times epsilon.
-void chunk_moments(const Starts<const float>& x, Partials& parts, int64_t k) {
+template <class T>
+void chunk_moments(const Starts<const T>& x, Partials& parts, int64_t k) {
   const Lines& lines = parts.lines;
   const int64_t end = parts.end(k);
   const std::vector<float> near = mean_of_first(x, lines, parts.begin(k), end),
@@ -71,9 +74,10 @@ struct Moments {
 
 /// Chunks in parallel, then merged in their order.
 /// Source: Chan, Golub, LeVeque, Algorithms for computing the sample variance, 1983, eq. 2.1.
+template <class T>
 Moments moments(const View& view) {
   const Lines lines(view, {});
-  const Starts<const float> x(view, lines);
+  const Starts<const T> x(view, lines);
   Partials parts(lines);
   parallel_for(parts.count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) chunk_moments(x, parts, k);
@@ -95,41 +99,44 @@ Moments moments(const View& view) {
   return m;
 }
 
+Moments moments_of(const View& x) {
+  return dispatch_activation("batch_norm", x.dtype, [&]<class T>(T) { return moments<T>(x); });
+}
+
 void statistics(Stream, View x, View mean, View var) {
   check_batch_norm_statistics(x, mean, var);
-  check_type(x);
-  const Moments m = moments(x);
+  const Moments m = moments_of(x);
   for (int64_t c = 0; c < x.shape[-1]; ++c) {
     data<float>(mean)[c] = float(m.mean[size_t(c)]);
     data<float>(var)[c] = float(m.var[size_t(c)]);
   }
 }
 
-template <bool relu, bool with_residual>
-void apply_line(const float* __restrict x, const float* __restrict residual,
-                const float* __restrict mean, const float* __restrict scale,
-                const float* __restrict beta, float* __restrict y, int64_t width) {
+template <bool relu, bool with_residual, class T>
+void apply_line(const T* __restrict x, const T* __restrict residual, const float* __restrict mean,
+                const float* __restrict scale, const float* __restrict beta, T* __restrict y,
+                int64_t width) {
   prefetch(x + 2 * width, width);
   if constexpr (with_residual) prefetch(residual + 2 * width, width);
 #pragma omp simd
   for (int64_t i = 0; i < width; ++i) {
     float v = normalised(x[i], mean[i], scale[i], beta[i]);
     if constexpr (with_residual) v += residual[i];
-    y[i] = relu && v < 0 ? 0 : v;
+    y[i] = T(relu && v < 0 ? 0 : v);
   }
 }
 
-template <bool relu, bool with_residual>
+template <class T, bool relu, bool with_residual>
 void apply_as(const View& x, const BatchNormParameters& p, const View& residual, const View& y,
               const BatchNormSaved& s) {
   const Lines lines(x, {residual, y});
   const auto mean = lines.tiled(data<const float>(s.mean)),
              scale = lines.tiled(scales(p.gamma, s.rstd).data()),
              beta = lines.tiled(data<const float>(p.beta));
-  const Starts<const float> from(x, lines), added(residual, lines);
-  const Starts<float> to(y, lines);
+  const Starts<const T> from(x, lines), added(residual, lines);
+  const Starts<T> to(y, lines);
   each_line_backwards(lines, [&](int64_t i) {
-    float* line = to(i);
+    T* line = to(i);
     apply_line<relu, with_residual>(from(i), added(i), mean.data(), scale.data(), beta.data(), line,
                                     lines.width(i));
     to.clear_tail(line);
@@ -138,17 +145,18 @@ void apply_as(const View& x, const BatchNormParameters& p, const View& residual,
 
 void apply(const View& x, const BatchNormParameters& p, const BatchNormEpilogue& e, const View& y,
            const BatchNormSaved& s) {
-  if (e.relu && e.residual) return apply_as<true, true>(x, p, e.residual, y, s);
-  if (e.relu) return apply_as<true, false>(x, p, {}, y, s);
-  if (e.residual) return apply_as<false, true>(x, p, e.residual, y, s);
-  apply_as<false, false>(x, p, {}, y, s);
+  dispatch_activation("batch_norm", x.dtype, [&]<class T>(T) {
+    if (e.relu && e.residual) return apply_as<T, true, true>(x, p, e.residual, y, s);
+    if (e.relu) return apply_as<T, true, false>(x, p, {}, y, s);
+    if (e.residual) return apply_as<T, false, true>(x, p, e.residual, y, s);
+    apply_as<T, false, false>(x, p, {}, y, s);
+  });
 }
 
 void train_forward(Stream, const BatchNormOptions& o, View x, const BatchNormParameters& p,
                    const BatchNormEpilogue& e, View y, const BatchNormSaved& s) {
   check_batch_norm(o, x, p, e, y, true);
-  check_type(x);
-  const Moments m = moments(x);
+  const Moments m = moments_of(x);
   const double rows = double(RowOffsets(x).rows());
   for (size_t c = 0; c < m.mean.size(); ++c) {
     data<float>(s.mean)[c] = float(m.mean[c]);
@@ -163,7 +171,6 @@ void train_forward(Stream, const BatchNormOptions& o, View x, const BatchNormPar
 void infer_forward(Stream, const BatchNormOptions& o, View x, const BatchNormParameters& p,
                    const BatchNormEpilogue& e, View y, const BatchNormSaved& s) {
   check_batch_norm(o, x, p, e, y, false);
-  check_type(x);
   for (int64_t c = 0; c < x.shape[-1]; ++c) {
     data<float>(s.mean)[c] = data<float>(p.running_mean)[c];
     data<float>(s.rstd)[c] = float(1 / std::sqrt(double(data<float>(p.running_var)[c]) + o.eps));

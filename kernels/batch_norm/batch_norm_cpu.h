@@ -6,7 +6,8 @@
 #include "kernels/base/prefetch.h"
 #include "kernels/batch_norm/batch_norm.h"
 
-// What the two sources of the cpu backend share. Bound by memory: two passes forward (statistics,
+// What the two sources of the cpu backend share. T is the type of activations; all is computed in
+// f32 and rounded at the store. Bound by memory: two passes forward (statistics,
 // apply) and two back (sums, apply).
 namespace kinema::kernels::batch_norm_on_cpu {
 
@@ -60,7 +61,7 @@ struct Starts {
         tail(of.dense ? 0 : v.tail) {}
   T* operator()(int64_t line) const { return base ? base + offset(line * group) : nullptr; }
   void clear_tail(T* line) const {
-    for (int64_t i = 0; i < tail; ++i) line[channels + i] = 0;
+    for (int64_t i = 0; i < tail; ++i) line[channels + i] = T(0);
   }
   RowOffsets offset;
   T* base;
@@ -124,10 +125,6 @@ inline float normalised(float x, float mean, float scale, float beta) {
 #else
   return (x - mean) * scale + beta;
 #endif
-}
-
-inline void check_type(const View& x) {
-  check(x.dtype == Dtype::f32, "batch_norm: backend cpu computes in f32, got ", x.dtype);
 }
 
 void train_grad(Stream, const BatchNormKept&, View dy, const BatchNormTargets&);

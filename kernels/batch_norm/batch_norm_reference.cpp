@@ -36,23 +36,22 @@ void statistics(Stream, View x, View mean, View var) {
     for (int64_t c = 0; c < x.shape[-1]; ++c) {
       double m, v;
       moments<T>(x, c, m, v);
-      data<T>(mean)[c] = T(m);
-      data<T>(var)[c] = T(v);
+      data<Wide<T>>(mean)[c] = Wide<T>(m);
+      data<Wide<T>>(var)[c] = Wide<T>(v);
     }
   });
 }
 
 /// The output before residual and ReLU, from rounded mean and rstd, as both passes see them.
-template <class T>
-double normalised(T x, T gamma, T beta, T mean, T rstd) {
-  return (double(x) - double(mean)) * double(rstd) * double(gamma) + double(beta);
+double normalised(double x, double gamma, double beta, double mean, double rstd) {
+  return (x - mean) * rstd * gamma + beta;
 }
 
 template <class T>
 void clear_tails(const View& v) {
   const Rows<T> at(v);
   for (int64_t r = 0; v.size() && r < rows_of(v); ++r)
-    for (int64_t i = 0; i < v.tail; ++i) at(r, v.shape[-1] + i) = 0;
+    for (int64_t i = 0; i < v.tail; ++i) at(r, v.shape[-1] + i) = T(0);
 }
 
 template <class T>
@@ -62,8 +61,8 @@ void apply(const View& x, const BatchNormParameters& p, const BatchNormEpilogue&
   const Rows<T> to(y);
   for (int64_t r = 0; r < rows_of(x); ++r)
     for (int64_t c = 0; c < x.shape[-1]; ++c) {
-      double v = normalised(from(r, c), data<T>(p.gamma)[c], data<T>(p.beta)[c], data<T>(s.mean)[c],
-                            data<T>(s.rstd)[c]);
+      double v = normalised(from(r, c), data<Wide<T>>(p.gamma)[c], data<Wide<T>>(p.beta)[c],
+                            data<Wide<T>>(s.mean)[c], data<Wide<T>>(s.rstd)[c]);
       if (e.residual) v += double(residual(r, c));
       to(r, c) = T(e.relu && v < 0 ? 0 : v);
     }
@@ -78,11 +77,12 @@ void train_forward(Stream, const BatchNormOptions& o, View x, const BatchNormPar
     for (int64_t c = 0; c < x.shape[-1]; ++c) {
       double mean, var;
       moments<T>(x, c, mean, var);
-      data<T>(s.mean)[c] = T(mean);
-      data<T>(s.rstd)[c] = T(1 / std::sqrt(var + o.eps));
-      T &run_mean = data<T>(p.running_mean)[c], &run_var = data<T>(p.running_var)[c];
-      run_mean = T((1 - o.momentum) * double(run_mean) + o.momentum * mean);
-      run_var = T((1 - o.momentum) * double(run_var) + o.momentum * var * rows / (rows - 1));
+      data<Wide<T>>(s.mean)[c] = Wide<T>(mean);
+      data<Wide<T>>(s.rstd)[c] = Wide<T>(1 / std::sqrt(var + o.eps));
+      Wide<T>&run_mean = data<Wide<T>>(p.running_mean)[c],
+      &run_var = data<Wide<T>>(p.running_var)[c];
+      run_mean = Wide<T>((1 - o.momentum) * double(run_mean) + o.momentum * mean);
+      run_var = Wide<T>((1 - o.momentum) * double(run_var) + o.momentum * var * rows / (rows - 1));
     }
     apply<T>(x, p, e, y, s);
   });
@@ -93,8 +93,9 @@ void infer_forward(Stream, const BatchNormOptions& o, View x, const BatchNormPar
   check_batch_norm(o, x, p, e, y, false);
   dispatch_float("batch_norm", x.dtype, [&]<class T>(T) {
     for (int64_t c = 0; c < x.shape[-1]; ++c) {
-      data<T>(s.mean)[c] = data<T>(p.running_mean)[c];
-      data<T>(s.rstd)[c] = T(1 / std::sqrt(double(data<T>(p.running_var)[c]) + o.eps));
+      data<Wide<T>>(s.mean)[c] = data<Wide<T>>(p.running_mean)[c];
+      data<Wide<T>>(s.rstd)[c] =
+          Wide<T>(1 / std::sqrt(double(data<Wide<T>>(p.running_var)[c]) + o.eps));
     }
     apply<T>(x, p, e, y, s);
   });
@@ -112,11 +113,11 @@ void grad_of_channel(const BatchNormKept& k, const View& dy, const BatchNormTarg
                      bool training, int64_t c) {
   const int64_t rows = rows_of(k.x);
   const Rows<const T> x(k.x), y(k.y), of(dy);
-  const T gamma = data<T>(k.gamma)[c], beta = data<T>(k.beta)[c], mean = data<T>(k.mean)[c],
-          rstd = data<T>(k.rstd)[c];
+  const Wide<T> gamma = data<Wide<T>>(k.gamma)[c], beta = data<Wide<T>>(k.beta)[c],
+                mean = data<Wide<T>>(k.mean)[c], rstd = data<Wide<T>>(k.rstd)[c];
   auto passed = [&](int64_t r) {
     const double pre = k.y ? double(y(r, c)) : normalised(x(r, c), gamma, beta, mean, rstd);
-    return !k.relu || T(pre) > 0 ? double(of(r, c)) : 0.0;
+    return !k.relu || Wide<T>(pre) > 0 ? double(of(r, c)) : 0.0;
   };
   auto xhat = [&](int64_t r) { return (double(x(r, c)) - double(mean)) * double(rstd); };
   double dbeta = 0, dgamma = 0;
@@ -130,8 +131,8 @@ void grad_of_channel(const BatchNormKept& k, const View& dy, const BatchNormTarg
     put<T>(to.dx, r, c, double(gamma) * double(rstd) * dx);
     put<T>(to.dresidual, r, c, passed(r));
   }
-  put<T>(to.dgamma, 0, c, dgamma);
-  put<T>(to.dbeta, 0, c, dbeta);
+  put<Wide<T>>(to.dgamma, 0, c, dgamma);
+  put<Wide<T>>(to.dbeta, 0, c, dbeta);
 }
 
 void grad(const BatchNormKept& k, const View& dy, const BatchNormTargets& to, bool training) {

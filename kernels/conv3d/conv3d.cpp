@@ -37,19 +37,28 @@ void check_conv3d(const Conv3dOptions& o, const View& x, const View& w, const Vi
   check(x.dtype == w.dtype && x.dtype == y.dtype, "conv3d: x, w and y must have one type, got ",
         x.dtype, ", ", w.dtype, " and ", y.dtype);
   const Shape channels{y.shape[4]};
+  const Dtype wide = wide_of(y.dtype);
   for (const View* v : {&e.bias, &e.scale, &e.shift})
-    check(!*v || (v->shape == channels && v->dtype == y.dtype),
-          "conv3d: bias, scale and shift must be ", y.dtype, " ", channels, ", got ", v->dtype, " ",
+    check(!*v || (v->shape == channels && v->dtype == wide),
+          "conv3d: bias, scale and shift must be ", wide, " ", channels, ", got ", v->dtype, " ",
           v->shape);
   check(!e.residual || (e.residual.shape == y.shape && e.residual.dtype == y.dtype),
         "conv3d: the residual must be ", y.dtype, " ", y.shape, ", got ", e.residual.dtype, " ",
         e.residual.shape);
 }
 
+void check_conv3d_weight(const Conv3dOptions& o, const View& x, const View& dy, const View& dw) {
+  check(dw.dtype == wide_of(x.dtype), "conv3d: dw must be ", wide_of(x.dtype), " beside ", x.dtype,
+        ", got ", dw.dtype);
+  View w = dw;
+  w.dtype = x.dtype;
+  check_conv3d(o, x, w, dy);
+}
+
 void check_conv3d_bias(const View& dy, const View& db) {
   check(dy.shape.rank == 5, "conv3d: dy must be [N,To,Ho,Wo,K], got ", dy.shape);
-  check(db.shape == Shape{dy.shape[4]} && db.dtype == dy.dtype, "conv3d: db must be ", dy.dtype,
-        " ", Shape{dy.shape[4]}, ", got ", db.dtype, " ", db.shape);
+  check(db.shape == Shape{dy.shape[4]} && db.dtype == wide_of(dy.dtype), "conv3d: db must be ",
+        wide_of(dy.dtype), " ", Shape{dy.shape[4]}, ", got ", db.dtype, " ", db.shape);
 }
 
 }  // namespace kinema::kernels

@@ -20,8 +20,10 @@ struct Conv3dEpilogue {
 ///   x [N,T,H,W,C]   activations; any strides of N and T
 ///   w [K,kt,kh,kw,C/G]
 ///   y [N,To,Ho,Wo,K], To = (T + pt + pt' - (kt-1)*dt - 1) / st + 1, likewise Ho and Wo
-/// Gradients, dy being that of the bare sum:
+/// x, w and y have one floating-point type; sums run in f32 or wider and are rounded once, after
+/// the epilogue. Gradients, dy being that of the bare sum:
 ///   dx = transposed convolution of dy by w; dw = correlation of x with dy; db = dy over n,t,h,w
+///   dx has the type of dy; dw and db are f32 (f64 beside f64)
 /// `accumulate` adds to what dx, dw, db hold; else they are overwritten, tails included.
 /// Source: Tran et al., C3D, arXiv:1412.0767, section 3; Ji et al., TPAMI 2013, eq. 3.
 /// Errors: ranks, channel counts, types or output sizes that do not fit; groups that do not divide
@@ -46,6 +48,9 @@ Shape conv3d_output(const Conv3dOptions&, const Shape& x, const Shape& w);
 /// Throws Error unless y, x, w and the epilogue fit together in shape and type.
 void check_conv3d(const Conv3dOptions&, const View& x, const View& w, const View& y,
                   const Conv3dEpilogue& = {});
+
+/// Throws Error unless dw takes the sums over x and dy.
+void check_conv3d_weight(const Conv3dOptions&, const View& x, const View& dy, const View& dw);
 
 /// Throws Error unless db [K] takes the sums of dy [N,To,Ho,Wo,K].
 void check_conv3d_bias(const View& dy, const View& db);

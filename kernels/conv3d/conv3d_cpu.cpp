@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 #include "kernels/base/parallel.h"
-#include "kernels/conv3d/conv3d.h"
+#include "kernels/base/scratch.h"
+#include "kernels/conv3d/conv3d_cpu_f32.h"
 #include "kernels/conv3d/conv3d_loops.h"
 #include "kernels/copy/copy.h"
 
@@ -28,18 +29,6 @@ dnnl::engine& host() {
 dnnl::stream& queue() {
   static thread_local dnnl::stream stream(host());
   return stream;
-}
-
-struct Free {
-  void operator()(void* p) const { std::free(p); }
-};
-using Scratch = std::unique_ptr<void, Free>;
-
-Scratch scratch(int64_t elements) {
-  const size_t bytes = size_t(round_up(std::max<int64_t>(elements, 1) * 4, 64));
-  Scratch s(std::aligned_alloc(64, bytes));
-  check(s != nullptr, "conv3d: could not allocate ", bytes, " bytes to pack a tensor");
-  return s;
 }
 
 /// Five axes without gaps, `lanes` apart in W.
@@ -266,7 +255,7 @@ void finish(const View& y, const Conv3dEpilogue& e) {
 }
 
 void check_f32(const View& x) {
-  check(x.dtype == Dtype::f32, "conv3d: cpu takes f32, got ", x.dtype);
+  check(x.dtype == Dtype::f32, "conv3d: expected f32, bf16 or f16, got ", x.dtype);
 }
 
 void forward(Stream, const Conv3dOptions& opt, View x, View w, View y, const Conv3dEpilogue& e) {
@@ -381,9 +370,9 @@ void grad_bias(Stream, View dy, View db, bool accumulate) {
 
 }  // namespace
 
-const Conv3d conv3d_cpu = {.forward = forward,
-                           .grad_input = grad_input,
-                           .grad_weight = grad_weight,
-                           .grad_bias = grad_bias};
+const Conv3d conv3d_cpu_f32 = {.forward = forward,
+                               .grad_input = grad_input,
+                               .grad_weight = grad_weight,
+                               .grad_bias = grad_bias};
 
 }  // namespace kinema::kernels

@@ -60,9 +60,9 @@ void forward(Stream, const Conv3dOptions& opt, View x, View w, View y, const Con
             sum += double(at<T>(x, n, st, sh, sw, k / per_group * channels + i)) *
                    at<T>(w, k, a, b, c, i);
         });
-        if (e.bias) sum += data<T>(e.bias)[k];
-        if (e.scale) sum *= data<T>(e.scale)[k];
-        if (e.shift) sum += data<T>(e.shift)[k];
+        if (e.bias) sum += data<Wide<T>>(e.bias)[k];
+        if (e.scale) sum *= data<Wide<T>>(e.scale)[k];
+        if (e.shift) sum += data<Wide<T>>(e.shift)[k];
         if (e.residual) sum += at<T>(e.residual, n, t, h, v, k);
         at<T>(y, n, t, h, v, k) = T(e.relu && sum < 0 ? 0 : sum);
       }
@@ -102,13 +102,13 @@ void grad_input(Stream, const Conv3dOptions& opt, View dy, View w, View dx, bool
 }
 
 void grad_weight(Stream, const Conv3dOptions& opt, View x, View dy, View dw, bool accumulate) {
-  check_conv3d(opt, x, dw, dy);
+  check_conv3d_weight(opt, x, dy, dw);
   const int64_t per_group = dw.shape[0] / opt.groups, channels = dw.shape[4];
   dispatch_float("conv3d", x.dtype, [&]<class T>(T) {
     for (int64_t k = 0; k < dw.shape[0]; ++k)
       each_tap(dw, [&](int64_t a, int64_t b, int64_t c) {
         for (int64_t i = 0; i < channels; ++i) {
-          double sum = accumulate ? double(at<T>(dw, k, a, b, c, i)) : 0;
+          double sum = accumulate ? double(at<Wide<T>>(dw, k, a, b, c, i)) : 0;
           each_pixel(dy, [&](int64_t n, int64_t t, int64_t h, int64_t v) {
             const int64_t st = source(opt, 0, t, a), sh = source(opt, 1, h, b),
                           sw = source(opt, 2, v, c);
@@ -116,10 +116,10 @@ void grad_weight(Stream, const Conv3dOptions& opt, View x, View dy, View dw, boo
               sum += double(at<T>(x, n, st, sh, sw, k / per_group * channels + i)) *
                      at<T>(dy, n, t, h, v, k);
           });
-          at<T>(dw, k, a, b, c, i) = T(sum);
+          at<Wide<T>>(dw, k, a, b, c, i) = Wide<T>(sum);
         }
       });
-    zero_tail<T>(dw);
+    zero_tail<Wide<T>>(dw);
   });
 }
 
@@ -127,10 +127,10 @@ void grad_bias(Stream, View dy, View db, bool accumulate) {
   check_conv3d_bias(dy, db);
   dispatch_float("conv3d", dy.dtype, [&]<class T>(T) {
     for (int64_t k = 0; k < dy.shape[4]; ++k) {
-      double sum = accumulate ? double(data<T>(db)[k]) : 0;
+      double sum = accumulate ? double(data<Wide<T>>(db)[k]) : 0;
       each_pixel(
           dy, [&](int64_t n, int64_t t, int64_t h, int64_t v) { sum += at<T>(dy, n, t, h, v, k); });
-      data<T>(db)[k] = T(sum);
+      data<Wide<T>>(db)[k] = Wide<T>(sum);
     }
   });
 }

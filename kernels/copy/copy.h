@@ -6,7 +6,8 @@ namespace kinema::kernels {
 
 /// Strided copies: y[i] = x[i], or y[i] += x[i] with `accumulate`; fill sets every y[i] to value.
 ///   x, y  one shape of any rank; any strides, the last 1; types may differ (a cast: to the nearest
-///         value of y's type, integers by truncation), with `accumulate` they must be one
+///         value of y's type, integers by truncation); with `accumulate` they must be one, or f32
+///         is added to bf16 or f16: in f32, rounded once
 /// Tails that y owns are zeroed. x and y do not overlap.
 /// Errors: shapes differ; types differ with `accumulate`. An axis of size 0 is no error.
 struct Copy {
@@ -23,8 +24,9 @@ inline const Copy& copy(Backend b) {
 
 inline void check_copy(const View& x, const View& y, bool accumulate) {
   check(x.shape == y.shape, "copy: y must be ", x.shape, ", got ", y.shape);
-  check(!accumulate || x.dtype == y.dtype, "copy: to accumulate, x and y must have one type, got ",
-        x.dtype, " and ", y.dtype);
+  const bool rounded = x.dtype == Dtype::f32 && is_narrow(y.dtype);
+  check(!accumulate || x.dtype == y.dtype || rounded,
+        "copy: to accumulate, x and y must have one type, got ", x.dtype, " and ", y.dtype);
 }
 
 }  // namespace kinema::kernels

@@ -29,10 +29,20 @@ int64_t one_run(const View& x, const View& y) {
   return y.size() / y.shape[-1] * (y.shape[-1] + y.tail);
 }
 
+/// Other pairs of types have no sum; check_copy() refused them.
+template <class X, class Y>
+constexpr bool has_sum = std::is_same_v<X, Y> || (std::is_same_v<X, float> && sizeof(Y) == 2);
+
 template <class X, class Y>
 void move_row(const X* x, Y* y, int64_t length, bool accumulate) {
-  if (accumulate) {
-    for (int64_t i = 0; i < length; ++i) y[i] = Y(y[i] + Y(x[i]));
+  if constexpr (has_sum<X, Y>) {
+    if (accumulate) {
+      for (int64_t i = 0; i < length; ++i) y[i] = Y(y[i] + x[i]);
+      return;
+    }
+  }
+  if constexpr (std::is_same_v<X, Y>) {
+    std::copy_n(x, length, y);
   } else {
     for (int64_t i = 0; i < length; ++i) y[i] = Y(x[i]);
   }

@@ -7,13 +7,16 @@ namespace kinema::kernels {
 /// What forward does to each sum before it is stored: y = relu(sum + bias[k]). A View that is not
 /// given is left out.
 struct LinearEpilogue {
-  View bias;  ///< [out]
+  View bias;  ///< [out], f32 (f64 beside f64)
   bool relu = false;
 };
 
 /// Fully connected layer: y[r,k] = epilogue( sum over i of x[r,i] * w[k,i] )
-///   x [rows,in], w [out,in], y [rows,out]   any pitch; rows do not overlap; one type for all
-/// Gradients, dy being that of the bare sum: dx = dy w; dw = dy^T x; db[k] = sum over r of dy[r,k]
+///   x [rows,in], w [out,in], y [rows,out]   any pitch; rows do not overlap; one floating-point
+///   type
+///                                           for all; stored values are rounded once
+/// Gradients, dy being that of the bare sum: dx = dy w; dw = dy^T x; db[k] = sum over r of dy[r,k];
+/// dx of dy's type, dw and db f32 (f64 beside f64)
 /// `accumulate` adds to what dx, dw, db hold; else they are overwritten, tails included.
 /// Errors: shapes or types that do not fit. Axes of size 0 are no error: the sum over nothing is 0.
 struct Linear {
@@ -38,21 +41,31 @@ inline Shape linear_output(const Shape& x, const Shape& w) {
   return {x[0], w[0]};
 }
 
-/// Throws Error unless x (or dx), w (or dw), y (or dy) and the epilogue fit together.
+/// Throws Error unless x (or dx), w, y (or dy) and the epilogue fit together.
 inline void check_linear(const View& x, const View& w, const View& y,
                          const LinearEpilogue& e = {}) {
   const Shape expected = linear_output(x.shape, w.shape), bias{expected[1]};
   check(y.shape == expected, "linear: y must be ", expected, ", got ", y.shape);
   check(x.dtype == w.dtype && x.dtype == y.dtype, "linear: x, w and y must have one type, got ",
         x.dtype, ", ", w.dtype, " and ", y.dtype);
-  check(!e.bias || (e.bias.shape == bias && e.bias.dtype == y.dtype), "linear: the bias must be ",
-        y.dtype, " ", bias, ", got ", e.bias.dtype, " ", e.bias.shape);
+  check(!e.bias || (e.bias.shape == bias && e.bias.dtype == wide_of(y.dtype)),
+        "linear: the bias must be ", wide_of(y.dtype), " ", bias, ", got ", e.bias.dtype, " ",
+        e.bias.shape);
+}
+
+/// Throws Error unless dw takes the products of x and dy.
+inline void check_linear_weight(const View& x, const View& dy, const View& dw) {
+  check(dw.dtype == wide_of(x.dtype), "linear: dw must be ", wide_of(x.dtype), " beside ", x.dtype,
+        ", got ", dw.dtype);
+  View w = dw;
+  w.dtype = x.dtype;
+  check_linear(x, w, dy);
 }
 
 inline void check_linear_bias(const View& dy, const View& db) {
   check(dy.shape.rank == 2, "linear: dy must be [rows,out], got ", dy.shape);
-  check(db.shape == Shape{dy.shape[1]} && db.dtype == dy.dtype, "linear: db must be ", dy.dtype,
-        " ", Shape{dy.shape[1]}, ", got ", db.dtype, " ", db.shape);
+  check(db.shape == Shape{dy.shape[1]} && db.dtype == wide_of(dy.dtype), "linear: db must be ",
+        wide_of(dy.dtype), " ", Shape{dy.shape[1]}, ", got ", db.dtype, " ", db.shape);
 }
 
 }  // namespace kinema::kernels

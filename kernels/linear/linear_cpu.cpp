@@ -1,8 +1,10 @@
 // Three products of oneDNN's sgemm, which takes any pitch. Its result may depend on the number of
-// threads, by which it cuts long sums; it does not vary from run to run.
+// threads, by which it cuts long sums; it does not vary from run to run. bf16 and f16 are converted
+// to f32 around it: of the weights some rows at a time.
 #include <dnnl.h>
 #include <algorithm>
 #include "kernels/base/parallel.h"
+#include "kernels/copy/copy_in_f32.h"
 #include "kernels/linear/linear.h"
 #include "kernels/reduce/reduce.h"
 
@@ -34,9 +36,22 @@ void multiply(char ta, char tb, int64_t depth, const View& a, const View& b, con
   }
 }
 
-void forward(Stream, View x, View w, View y, const LinearEpilogue& e) {
-  check_linear(x, w, y, e);
-  multiply('N', 'T', x.shape[1], x, w, y, false);
+/// f(first, rows in f32) over the rows of w; all of them at once where they are f32.
+template <class F>
+void each_part(const View& w, const F& f) {
+  constexpr int64_t most_elements = 4 << 20;  // 16 MiB of f32
+  const int64_t some = std::max<int64_t>(most_elements / std::max<int64_t>(w.shape[1], 1), 1);
+  const int64_t step = w.dtype == Dtype::f32 ? std::max<int64_t>(w.shape[0], 1) : some;
+  int64_t first = 0;
+  do {
+    const InF32 rows(w.slice(0, first, std::min(step, w.shape[0] - first)), InF32::load);
+    f(first, rows.view);
+    first += step;
+  } while (first < w.shape[0]);
+}
+
+/// y = relu(y + bias).
+void finish(const View& y, const LinearEpilogue& e) {
   if (!y.size() || (!e.bias && !e.relu)) return;
   const int64_t out = y.shape[1];
   const float* bias = e.bias ? data<const float>(e.bias) : nullptr;
@@ -49,14 +64,38 @@ void forward(Stream, View x, View w, View y, const LinearEpilogue& e) {
   });
 }
 
+/// Lanes behind a slice of columns: zero already, or owned by it.
+View columns(const View& v, int64_t first, int64_t count) {
+  View part = v.slice(1, first, count);
+  if (first + count == v.shape[1]) part.tail = v.tail;
+  return part;
+}
+
+void forward(Stream, View x, View w, View y, const LinearEpilogue& e) {
+  check_linear(x, w, y, e);
+  const InF32 from(x, InF32::load), to(y, InF32::leave);
+  each_part(w, [&](int64_t first, const View& rows) {
+    multiply('N', 'T', x.shape[1], from.view, rows, columns(to.view, first, rows.shape[0]), false);
+  });
+  finish(to.view, e);
+  to.store(y);
+}
+
 void grad_input(Stream, View dy, View w, View dx, bool accumulate) {
   check_linear(dx, w, dy);
-  multiply('N', 'N', dy.shape[1], dy, w, dx, accumulate);
+  const bool rounded = is_narrow(dx.dtype);
+  const InF32 from(dy, InF32::load), to(dx, InF32::leave);
+  each_part(w, [&](int64_t first, const View& rows) {
+    multiply('N', 'N', rows.shape[0], columns(from.view, first, rows.shape[0]), rows, to.view,
+             first > 0 || (accumulate && !rounded));
+  });
+  to.store(dx, accumulate);
 }
 
 void grad_weight(Stream, View x, View dy, View dw, bool accumulate) {
-  check_linear(x, dw, dy);
-  multiply('T', 'N', x.shape[0], dy, x, dw, accumulate);
+  check_linear_weight(x, dy, dw);
+  const InF32 from(x, InF32::load), grad(dy, InF32::load);
+  multiply('T', 'N', x.shape[0], grad.view, from.view, dw, accumulate);
 }
 
 void grad_bias(Stream stream, View dy, View db, bool accumulate) {

@@ -25,7 +25,7 @@ void forward(Stream, View x, View w, View y, const LinearEpilogue& e) {
   check_linear(x, w, y, e);
   dispatch_float("linear", x.dtype, [&]<class T>(T) {
     each<T>(y, false, [&](int64_t r, int64_t k) {
-      double sum = e.bias ? double(data<const T>(e.bias)[k]) : 0;
+      double sum = e.bias ? double(data<const Wide<T>>(e.bias)[k]) : 0;
       for (int64_t i = 0; i < x.shape[1]; ++i) sum += at<T>(x, r, i) * at<T>(w, k, i);
       return e.relu && sum < 0 ? 0 : sum;
     });
@@ -44,9 +44,9 @@ void grad_input(Stream, View dy, View w, View dx, bool accumulate) {
 }
 
 void grad_weight(Stream, View x, View dy, View dw, bool accumulate) {
-  check_linear(x, dw, dy);
+  check_linear_weight(x, dy, dw);
   dispatch_float("linear", x.dtype, [&]<class T>(T) {
-    each<T>(dw, accumulate, [&](int64_t k, int64_t i) {
+    each<Wide<T>>(dw, accumulate, [&](int64_t k, int64_t i) {
       double sum = 0;
       for (int64_t r = 0; r < x.shape[0]; ++r) sum += at<T>(dy, r, k) * at<T>(x, r, i);
       return sum;
@@ -58,11 +58,10 @@ void grad_bias(Stream, View dy, View db, bool accumulate) {
   check_linear_bias(dy, db);
   dispatch_float("linear", dy.dtype, [&]<class T>(T) {
     for (int64_t k = 0; k < db.shape[0]; ++k) {
-      double sum = accumulate ? double(data<const T>(db)[k]) : 0;
+      double sum = accumulate ? double(data<const Wide<T>>(db)[k]) : 0;
       for (int64_t r = 0; r < dy.shape[0]; ++r) sum += at<T>(dy, r, k);
-      data<T>(db)[k] = T(sum);
+      data<Wide<T>>(db)[k] = Wide<T>(sum);
     }
-    std::fill_n(data<T>(db) + db.shape[0], db.tail, T(0));
   });
 }
 

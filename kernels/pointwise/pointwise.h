@@ -5,7 +5,8 @@
 
 namespace kinema::kernels {
 
-/// One element at a time; all views of one shape (any rank, any strides) and one type.
+/// One element at a time; all views of one shape (any rank, any strides) and one floating-point
+/// type; computed in f32 or wider, rounded once.
 ///   forward   y = f(x), f one of max(x, 0) (NaN stays NaN), 1 / (1 + e^-x), tanh(x)
 ///   grad      dx = dy * f'(x), from y: dy where y > 0; dy * y * (1 - y); dy * (1 - y^2)
 ///   add       y = a + b

@@ -21,11 +21,11 @@ bool dense(const View& v) {
 /// f(a, b, y, length) on pointers to runs of elements, on all cores. Runs end with each row, unless
 /// all three views are dense alike: then zero lanes go through f too, which must give 0 for zeros
 /// where `zero_to_zero` says so.
-template <class F>
+template <class T, class F>
 void each_run(const View& a, const View& b, const View& y, bool zero_to_zero, const F& f) {
   if (!y.size()) return;
-  const float *from_a = data<const float>(a), *from_b = data<const float>(b);
-  float* to = data<float>(y);
+  const T *from_a = data<const T>(a), *from_b = data<const T>(b);
+  T* to = data<T>(y);
   const int64_t length = y.shape[-1];
   if (dense(a) && dense(b) && dense(y) && a.tail == y.tail && b.tail == y.tail &&
       (zero_to_zero || y.tail == 0))
@@ -36,23 +36,25 @@ void each_run(const View& a, const View& b, const View& y, bool zero_to_zero, co
   parallel_for(in_y.rows(), std::max<int64_t>(1, grain / length), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       f(from_a + in_a(r), from_b + in_b(r), to + in_y(r), length);
-      std::fill_n(to + in_y(r) + length, y.tail, 0.f);
+      std::fill_n(to + in_y(r) + length, y.tail, T(0));
     }
   });
 }
 
-/// y[i] = value(a[i], b[i]), or += with `accumulate`, over each run.
+/// y[i] = value(a[i], b[i]), or += with `accumulate`, over each run: in f32, rounded once.
 template <class Value>
-void map(const View& a, const View& b, const View& y, bool accumulate, bool zero_to_zero,
-         const Value& value) {
-  each_run(a, b, y, zero_to_zero, [&](const float* p, const float* q, float* to, int64_t length) {
-    if (accumulate) {
+void map(const char* op, const View& a, const View& b, const View& y, bool accumulate,
+         bool zero_to_zero, const Value& value) {
+  dispatch_activation(op, y.dtype, [&]<class T>(T) {
+    each_run<T>(a, b, y, zero_to_zero, [&](const T* p, const T* q, T* to, int64_t length) {
+      if (accumulate) {
 #pragma omp simd
-      for (int64_t i = 0; i < length; ++i) to[i] += value(p[i], q[i]);
-    } else {
+        for (int64_t i = 0; i < length; ++i) to[i] = T(to[i] + value(p[i], q[i]));
+      } else {
 #pragma omp simd
-      for (int64_t i = 0; i < length; ++i) to[i] = value(p[i], q[i]);
-    }
+        for (int64_t i = 0; i < length; ++i) to[i] = T(value(p[i], q[i]));
+      }
+    });
   });
 }
 
@@ -60,11 +62,12 @@ void forward(Stream, Unary u, View x, View y) {
   check_pointwise(name_of(u), x, y);
   switch (u) {
     case Unary::relu:
-      return map(x, x, y, false, true, [](float v, float) { return v < 0 ? 0 : v; });
+      return map(name_of(u), x, x, y, false, true, [](float v, float) { return v < 0 ? 0 : v; });
     case Unary::sigmoid:
-      return map(x, x, y, false, false, [](float v, float) { return vector_sigmoid(v); });
+      return map(name_of(u), x, x, y, false, false,
+                 [](float v, float) { return vector_sigmoid(v); });
     case Unary::tanh:
-      return map(x, x, y, false, true, [](float v, float) { return vector_tanh(v); });
+      return map(name_of(u), x, x, y, false, true, [](float v, float) { return vector_tanh(v); });
   }
 }
 
@@ -73,29 +76,32 @@ void grad(Stream, Unary u, View y, View dy, View dx, bool accumulate) {
   check_pointwise(name_of(u), y, dx);
   switch (u) {
     case Unary::relu:
-      return map(y, dy, dx, accumulate, true, [](float v, float g) { return v > 0 ? g : 0; });
+      return map(name_of(u), y, dy, dx, accumulate, true,
+                 [](float v, float g) { return v > 0 ? g : 0; });
     case Unary::sigmoid:
-      return map(y, dy, dx, accumulate, true, [](float v, float g) { return g * v * (1 - v); });
+      return map(name_of(u), y, dy, dx, accumulate, true,
+                 [](float v, float g) { return g * v * (1 - v); });
     case Unary::tanh:
-      return map(y, dy, dx, accumulate, true, [](float v, float g) { return g * (1 - v * v); });
+      return map(name_of(u), y, dy, dx, accumulate, true,
+                 [](float v, float g) { return g * (1 - v * v); });
   }
 }
 
 void add(Stream, View a, View b, View y) {
   check_pointwise("add", a, b);
   check_pointwise("add", a, y);
-  map(a, b, y, false, true, [](float p, float q) { return p + q; });
+  map("add", a, b, y, false, true, [](float p, float q) { return p + q; });
 }
 
 void multiply(Stream, View a, View b, View y, bool accumulate) {
   check_pointwise("multiply", a, b);
   check_pointwise("multiply", a, y);
-  map(a, b, y, accumulate, true, [](float p, float q) { return p * q; });
+  map("multiply", a, b, y, accumulate, true, [](float p, float q) { return p * q; });
 }
 
 void scale(Stream, double factor, View x, View y) {
   check_pointwise("scale", x, y);
-  map(x, x, y, false, true, [f = float(factor)](float v, float) { return f * v; });
+  map("scale", x, x, y, false, true, [f = float(factor)](float v, float) { return f * v; });
 }
 
 constexpr int64_t counters = 64;  // Philox counters drawn at a time
@@ -116,10 +122,8 @@ const float* draw_mask(const DropoutOptions& o, int64_t first, int64_t count, fl
   return mask + first % 4;
 }
 
-void dropout(Stream, const DropoutOptions& o, View x, View y, bool accumulate) {
-  check_dropout(o);
-  check_pointwise("dropout", x, y);
-  if (!y.size()) return;
+template <class T>
+void dropout_as(const DropoutOptions& o, const View& x, const View& y, bool accumulate) {
   const RowOffsets from(x), to(y);
   // A row of any length is cut into pieces, so that one long row keeps all cores busy too.
   constexpr int64_t piece = 4 * counters;
@@ -131,16 +135,24 @@ void dropout(Stream, const DropoutOptions& o, View x, View y, bool accumulate) {
       const int64_t row = p / pieces, left = p % pieces * piece;
       const int64_t count = std::min(piece, length - left);
       const float* factor = draw_mask(o, row * length + left, count, mask.data());
-      const float* in = data<const float>(x) + from(row) + left;
-      float* out = data<float>(y) + to(row) + left;
+      const T* in = data<const T>(x) + from(row) + left;
+      T* out = data<T>(y) + to(row) + left;
+      auto kept = [=](int64_t i) { return factor[i] == 0 ? 0 : in[i] * factor[i]; };
       if (accumulate) {
-        for (int64_t i = 0; i < count; ++i) out[i] += factor[i] == 0 ? 0 : in[i] * factor[i];
+        for (int64_t i = 0; i < count; ++i) out[i] = T(out[i] + kept(i));
       } else {
-        for (int64_t i = 0; i < count; ++i) out[i] = factor[i] == 0 ? 0 : in[i] * factor[i];
+        for (int64_t i = 0; i < count; ++i) out[i] = T(kept(i));
       }
-      if (left + count == length) std::fill_n(out + count, y.tail, 0.f);
+      if (left + count == length) std::fill_n(out + count, y.tail, T(0));
     }
   });
+}
+
+void dropout(Stream, const DropoutOptions& o, View x, View y, bool accumulate) {
+  check_dropout(o);
+  check_pointwise("dropout", x, y);
+  if (!y.size()) return;
+  dispatch_activation("dropout", y.dtype, [&]<class T>(T) { dropout_as<T>(o, x, y, accumulate); });
 }
 
 }  // namespace

@@ -39,8 +39,7 @@ Shape pool3d_output(const Pool3dOptions& o, const Shape& x) {
 void check_pool3d(const Pool3dOptions& o, const View& x, const View& y, const View& taps) {
   const Shape expected = pool3d_output(o, x.shape);
   check(y.shape == expected, "pool3d: y must be ", expected, ", got ", y.shape);
-  check(x.dtype == Dtype::f32 || x.dtype == Dtype::f64,
-        "pool3d: expected a floating-point tensor, got ", x.dtype);
+  check(is_float(x.dtype), "pool3d: expected a floating-point tensor, got ", x.dtype);
   check(x.dtype == y.dtype, "pool3d: x and y must have one type, got ", x.dtype, " and ", y.dtype);
   check(!taps || (taps.shape == expected && taps.dtype == pool3d_taps(o)), "pool3d: taps must be ",
         pool3d_taps(o), " ", expected, ", got ", taps.dtype, " ", taps.shape);

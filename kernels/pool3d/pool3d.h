@@ -11,7 +11,8 @@ namespace kinema::kernels {
 ///   max:      y = max over the window; the first of equals wins; NaN wins over all
 ///   average:  y = sum over the window / count; count is the size of the window, clipped to x with
 ///             its padding, or to x alone without `count_padding`
-///   x [N,T,H,W,C], y [N,To,Ho,Wo,C]; any strides; one type
+///   x [N,T,H,W,C], y [N,To,Ho,Wo,C]; any strides; one floating-point type; averages are summed in
+///   f32 or wider and rounded once
 ///   taps      as y: where in its window each maximum lay, a*kh*kw + b*kw + c; type pool3d_taps();
 ///             not stored where the View is not given
 ///   To = (T + pt + pt' - kt) / st + 1, likewise Ho and Wo; in ceil mode the division rounds up,

@@ -9,7 +9,8 @@
 #include <immintrin.h>
 #endif
 
-// What the two sources of the cpu backend share. Bound by memory: forward reads x once and writes y
+// What the two sources of the cpu backend share. T is the type of activations; sums run in f32 and
+// are rounded at the store. Bound by memory: forward reads x once and writes y
 // and taps; the gradients write each element of dx once and find dy and taps, which are smaller by
 // the window, in the cache.
 namespace kinema::kernels::pool3d_on_cpu {
@@ -39,9 +40,39 @@ struct Lanes {
   using F = typename Vector<4 * L>::F;
   using I = typename Vector<4 * L>::I;
 
-  template <class V, class T>
-  static void load(const T* from, V& v) {
-    std::memcpy(&v, from, sizeof(V));
+  static void load(const float* from, F& to) { std::memcpy(&to, from, sizeof(to)); }
+  static void store(float* to, const F& v) { std::memcpy(to, &v, sizeof(v)); }
+  /// bf16 and f16, as f32. By intrinsics for the reason that load_taps() gives.
+  static void load(const bf16* from, F& to) {
+#ifdef __AVX512F__
+    if constexpr (L == 16)
+      return void(to = F(I(_mm512_maskz_cvtepu16_epi32(0xffff, sixteen(from))) << 16));
+#endif
+#ifdef __AVX2__
+    if constexpr (L == 8) return void(to = F(I(_mm256_cvtepu16_epi32(eight(from))) << 16));
+#endif
+    load_each(from, to);
+  }
+  static void load(const f16* from, F& to) {
+#ifdef __AVX512F__
+    if constexpr (L == 16) return void(to = _mm512_maskz_cvtph_ps(0xffff, sixteen(from)));
+#endif
+#ifdef __F16C__
+    if constexpr (L == 8) return void(to = _mm256_cvtph_ps(eight(from)));
+#endif
+    load_each(from, to);
+  }
+  template <class T>
+  static void load_each(const T* from, F& to) {
+    float wide[L];
+    for (int i = 0; i < L; ++i) wide[i] = from[i];
+    std::memcpy(&to, wide, sizeof(to));
+  }
+  template <class T>
+  static void store(T* to, const F& v) {
+    float wide[L];
+    std::memcpy(wide, &v, sizeof(v));
+    for (int i = 0; i < L; ++i) to[i] = T(wide[i]);
   }
   static void store_taps(int32_t* to, const I& v) { std::memcpy(to, &v, sizeof(v)); }
   static void store_taps(uint8_t* to, const I& v) {
@@ -50,7 +81,7 @@ struct Lanes {
     for (int i = 0; i < L; ++i) to[i] = uint8_t(wide[i]);
   }
 
-  static void load_taps(const int32_t* from, I& to) { load(from, to); }
+  static void load_taps(const int32_t* from, I& to) { std::memcpy(&to, from, sizeof(to)); }
   /// GCC 12 makes L steps, or a trip through memory, of any way to write this without intrinsics.
   static void load_taps(const uint8_t* from, I& to) {
 #ifdef __AVX512F__
@@ -64,6 +95,16 @@ struct Lanes {
 #endif
     for (int i = 0; i < L; ++i) to[i] = from[i];
   }
+
+#ifdef __AVX2__
+ private:
+  static __m128i eight(const void* words) {
+    return _mm_loadu_si128(static_cast<const __m128i*>(words));
+  }
+  static __m256i sixteen(const void* words) {
+    return _mm256_loadu_si256(static_cast<const __m256i*>(words));
+  }
+#endif
 };
 
 /// f<L>(c) for blocks of L channels from c on that cover [0, channels).
@@ -90,7 +131,7 @@ struct Rows {
     return base + n * strides[0] + t * strides[1] + h * strides[2] + w * strides[3];
   }
   void clear_tail(T* row) const {
-    for (int64_t i = 0; i < tail; ++i) row[channels + i] = 0;
+    for (int64_t i = 0; i < tail; ++i) row[channels + i] = T(0);
   }
   void clear(T* row) const { std::fill_n(row, channels + tail, T(0)); }
 
@@ -151,10 +192,6 @@ struct Geometry {
   bool disjoint() const { return t.step >= t.kernel && h.step >= h.kernel && w.step >= w.kernel; }
   Axis t, h, w;
 };
-
-inline void check_type(const View& x) {
-  check(x.dtype == Dtype::f32, "pool3d: backend cpu computes in f32, got ", x.dtype);
-}
 
 void max_grad(Stream, const Pool3dOptions&, View dy, View taps, View dx, bool accumulate);
 void average_grad(Stream, const Pool3dOptions&, View dy, View dx, bool accumulate);

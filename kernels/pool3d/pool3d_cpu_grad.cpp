@@ -6,7 +6,7 @@ namespace kinema::kernels::pool3d_on_cpu {
 namespace {
 
 /// Either gradient: of the average where Tap is void, else of the maximum.
-template <class Tap>
+template <class T, class Tap>
 struct Grad {
   using Stored = std::conditional_t<std::is_void_v<Tap>, uint8_t, Tap>;
   static constexpr bool average = std::is_void_v<Tap>;
@@ -34,7 +34,7 @@ struct Grad {
 
   /// One row of dx: the sum over all windows that hold it, in their order.
   void overlapping_row(int64_t n, int64_t t, int64_t h, int64_t w) const {
-    float* row = dx.at(n, t, h, w);
+    T* row = dx.at(n, t, h, w);
     each_block(dx.channels, [&]<int L>(int64_t c) {
       typename Lanes<L>::F sum{};
       if (add) Lanes<L>::load(row + c, sum);
@@ -45,15 +45,15 @@ struct Grad {
             const int64_t tap = g.tap(g.t.tap(t, ot), g.h.tap(h, oh), g.w.tap(w, ow));
             Handed<L>(*this, n, ot, oh, ow, c).add_to(sum, tap);
           }
-      std::memcpy(row + c, &sum, sizeof(sum));
+      Lanes<L>::store(row + c, sum);
     });
     dx.clear_tail(row);
   }
 
   Geometry g;
-  Rows<const float> dy;
+  Rows<const T> dy;
   Rows<const Stored> taps;
-  Rows<float> dx;
+  Rows<T> dx;
   int64_t columns;
   bool add;
 
@@ -84,17 +84,17 @@ struct Grad {
   /// Columns ws of one line of dx, which only window (ot,oh,ow) holds.
   void window(int64_t n, int64_t t, int64_t h, Span ws, int64_t ot, int64_t oh, int64_t ow) const {
     const int64_t tap = g.tap(g.t.tap(t, ot), g.h.tap(h, oh), g.w.tap(ws.first, ow));
-    float* row = dx.at(n, t, h, ws.first);
+    T* row = dx.at(n, t, h, ws.first);
     const int64_t pitch = dx.strides[3], count = ws.size();
     const bool adding = add;
     each_block(dx.channels, [&]<int L>(int64_t c) {
       const Handed<L> handed(*this, n, ot, oh, ow, c);
-      float* to = row + c;
+      T* to = row + c;
       for (int64_t k = tap; k < tap + count; ++k, to += pitch) {
         typename Lanes<L>::F sum{};
         if (adding) Lanes<L>::load(to, sum);
         handed.add_to(sum, k);
-        std::memcpy(to, &sum, sizeof(sum));
+        Lanes<L>::store(to, sum);
       }
     });
     for (int64_t k = 0; dx.tail && k < ws.size(); ++k) dx.clear_tail(row + k * pitch);
@@ -111,9 +111,9 @@ struct Grad {
   }
 };
 
-template <class Tap>
+template <class T, class Tap>
 void grad_as(const Pool3dOptions& o, const View& dy, const View& taps, const View& dx, bool add) {
-  const Grad<Tap> grad(o, dy, taps, dx, add);
+  const Grad<T, Tap> grad(o, dy, taps, dx, add);
   const bool disjoint = grad.g.disjoint();
   each_line(dx.shape, [&](int64_t n, int64_t t, int64_t h) {
     if (disjoint) return grad.disjoint_line(n, t, h);
@@ -125,16 +125,17 @@ void grad_as(const Pool3dOptions& o, const View& dy, const View& taps, const Vie
 
 void max_grad(Stream, const Pool3dOptions& o, View dy, View taps, View dx, bool accumulate) {
   check_pool3d(o, dx, dy, taps);
-  check_type(dx);
   check(bool(taps), "pool3d: the gradient of the maximum needs the taps");
-  if (taps.dtype == Dtype::u8) return grad_as<uint8_t>(o, dy, taps, dx, accumulate);
-  grad_as<int32_t>(o, dy, taps, dx, accumulate);
+  dispatch_activation("pool3d", dx.dtype, [&]<class T>(T) {
+    if (taps.dtype == Dtype::u8) return grad_as<T, uint8_t>(o, dy, taps, dx, accumulate);
+    grad_as<T, int32_t>(o, dy, taps, dx, accumulate);
+  });
 }
 
 void average_grad(Stream, const Pool3dOptions& o, View dy, View dx, bool accumulate) {
   check_pool3d(o, dx, dy);
-  check_type(dx);
-  grad_as<void>(o, dy, {}, dx, accumulate);
+  dispatch_activation("pool3d", dx.dtype,
+                      [&]<class T>(T) { grad_as<T, void>(o, dy, {}, dx, accumulate); });
 }
 
 }  // namespace kinema::kernels::pool3d_on_cpu

@@ -72,14 +72,14 @@ double divisor(const Pool3dOptions& o, const Shape& x, const Index& out) {
 
 template <class T>
 void clear_tail(const View& v, T* at) {
-  for (int64_t i = 0; i < v.tail; ++i) at[v.shape[4] + i] = 0;
+  for (int64_t i = 0; i < v.tail; ++i) at[v.shape[4] + i] = T(0);
 }
 
 template <class T, class Tap>
 void max_row(const Pool3dOptions& o, const View& x, const View& y, const View& taps,
              const Index& out) {
   for (int64_t c = 0; c < y.shape[4]; ++c) {
-    T best = 0;
+    T best = T(0);
     int64_t where = -1;
     each_tap(o, [&](const Index& tap, int64_t number) {
       Index in;

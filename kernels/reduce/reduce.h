@@ -7,11 +7,11 @@ namespace kinema::kernels {
 
 /// Sums over chosen axes: y[kept] = scale * sum over the other axes of x[kept, others].
 ///   x  any rank and strides
-///   y  shape of x with size 1 where axes[a] is true
+///   y  shape of x with size 1 where axes[a] is true; of x's type, or f32 beside bf16 and f16
 /// broadcast is the gradient: dx[kept, others] = scale * dy[kept].
 /// squared_norm is the sum of x[i]^2 over all elements, in double.
 /// Sums run in double, in an order that only the shape decides. `accumulate` adds to what y or dx
-/// hold. Both of one type.
+/// hold; rounded once.
 /// Errors: shapes or types that do not fit. Axes of size 0 are no error: the sum over nothing is 0.
 struct Reduce {
   void (*forward)(Stream, const ReduceOptions&, View x, View y, bool accumulate);
@@ -41,7 +41,8 @@ inline Shape reduce_output(const ReduceOptions& o, const Shape& x) {
 inline void check_reduce(const ReduceOptions& o, const View& x, const View& y) {
   const Shape expected = reduce_output(o, x.shape);
   check(y.shape == expected, "reduce: y must be ", expected, " for x ", x.shape, ", got ", y.shape);
-  check(x.dtype == y.dtype, "reduce: x and y must have one type, got ", x.dtype, " and ", y.dtype);
+  check(y.dtype == x.dtype || y.dtype == wide_of(x.dtype),
+        "reduce: x and y must have one type, got ", x.dtype, " and ", y.dtype);
 }
 
 }  // namespace kinema::kernels

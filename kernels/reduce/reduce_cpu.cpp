@@ -24,7 +24,8 @@ struct Split {
   }
 };
 
-double row_sum(const float* x, int64_t length) {
+template <class T>
+double row_sum(const T* x, int64_t length) {
   double sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t c = 0; c < length; ++c) sum += double(x[c]);
@@ -33,27 +34,34 @@ double row_sum(const float* x, int64_t length) {
 
 /// sum[c] += x[row, c] over rows [first, last). Four rows at a time, so that the sums are loaded
 /// and stored a quarter as often.
-void add_rows(const float* x, const RowOffsets& rows, int64_t first, int64_t last, int64_t length,
+template <class T>
+void add_rows(const T* x, const RowOffsets& rows, int64_t first, int64_t last, int64_t length,
               double* sum) {
   int64_t r = first;
   for (; r + 4 <= last; r += 4) {
-    const float *a = x + rows(r), *b = x + rows(r + 1), *c = x + rows(r + 2), *d = x + rows(r + 3);
+    const T *a = x + rows(r), *b = x + rows(r + 1), *c = x + rows(r + 2), *d = x + rows(r + 3);
 #pragma omp simd
     for (int64_t i = 0; i < length; ++i)
       sum[i] += (double(a[i]) + double(b[i])) + (double(c[i]) + double(d[i]));
   }
   for (; r < last; ++r) {
-    const float* a = x + rows(r);
+    const T* a = x + rows(r);
 #pragma omp simd
     for (int64_t i = 0; i < length; ++i) sum[i] += double(a[i]);
   }
 }
 
+/// to[i] = sums[i] * scale, or += with `accumulate`; then the zero lanes.
+template <class Y>
+void store(const double* sums, double scale, int64_t width, bool accumulate, int64_t tail, Y* to) {
+  for (int64_t i = 0; i < width; ++i) to[i] = Y((accumulate ? double(to[i]) : 0) + scale * sums[i]);
+  std::fill_n(to + width, tail, Y(0));
+}
+
 /// Every group is cut into pieces of whole rows by its shape alone; each piece is summed by one
 /// core, and the pieces are added in order: the same bits for any number of cores.
-void forward(Stream, const ReduceOptions& o, View x, View y, bool accumulate) {
-  check_reduce(o, x, y);
-  if (!y.size()) return;
+template <class T>
+void forward_as(const ReduceOptions& o, const View& x, const View& y, bool accumulate) {
   const Split split(o, x);
   const RowOffsets to(y);
   const int64_t length = x.shape[-1], width = y.shape[-1];
@@ -65,7 +73,7 @@ void forward(Stream, const ReduceOptions& o, View x, View y, bool accumulate) {
   const int64_t grain = std::max<int64_t>(1, chunk / std::max<int64_t>(1, rows * length / pieces));
   parallel_for(groups * pieces, grain, [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
-      const float* from = data<const float>(x) + split.groups(p / pieces);
+      const T* from = data<const T>(x) + split.groups(p / pieces);
       const int64_t first = p % pieces * height, last = std::min(rows, first + height);
       double* sum = partial.data() + p * width;
       if (!whole_rows) add_rows(from, split.rows, first, last, length, sum);
@@ -77,26 +85,32 @@ void forward(Stream, const ReduceOptions& o, View x, View y, bool accumulate) {
     double* sum = partial.data() + g * pieces * width;
     for (int64_t p = 1; p < pieces; ++p)
       for (int64_t i = 0; i < width; ++i) sum[i] += sum[p * width + i];
-    float* out = data<float>(y) + to(g);
-    for (int64_t i = 0; i < width; ++i)
-      out[i] = float((accumulate ? double(out[i]) : 0) + o.scale * sum[i]);
-    std::fill_n(out + width, y.tail, 0.f);
+    if (y.dtype == Dtype::f32) {
+      store(sum, o.scale, width, accumulate, y.tail, data<float>(y) + to(g));
+    } else {
+      store(sum, o.scale, width, accumulate, y.tail, data<T>(y) + to(g));
+    }
   }
+}
+
+void forward(Stream, const ReduceOptions& o, View x, View y, bool accumulate) {
+  check_reduce(o, x, y);
+  if (!y.size()) return;
+  dispatch_activation("reduce", x.dtype, [&]<class T>(T) { forward_as<T>(o, x, y, accumulate); });
 }
 
 /// to[i] = value(i), or += with `accumulate`.
-template <class Value>
-void put(float* to, int64_t length, bool accumulate, Value value) {
+template <class T, class Value>
+void put(T* to, int64_t length, bool accumulate, Value value) {
   if (accumulate) {
-    for (int64_t i = 0; i < length; ++i) to[i] += value(i);
+    for (int64_t i = 0; i < length; ++i) to[i] = T(to[i] + value(i));
   } else {
-    for (int64_t i = 0; i < length; ++i) to[i] = value(i);
+    for (int64_t i = 0; i < length; ++i) to[i] = T(value(i));
   }
 }
 
-void broadcast(Stream, const ReduceOptions& o, View dy, View dx, bool accumulate) {
-  check_reduce(o, dx, dy);
-  if (!dx.size()) return;
+template <class T, class Y>
+void broadcast_as(const ReduceOptions& o, const View& dy, const View& dx, bool accumulate) {
   const int64_t length = dx.shape[-1];
   const float scale = float(o.scale);
   const bool whole_rows = o.axes[size_t(dx.shape.rank - 1)];
@@ -109,20 +123,29 @@ void broadcast(Stream, const ReduceOptions& o, View dy, View dx, bool accumulate
   const int64_t grain = std::max<int64_t>(1, chunk / length);
   parallel_for(to.rows(), grain, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      const float* in = data<const float>(dy) + from(r);
-      float* out = data<float>(dx) + to(r);
+      const Y* in = data<const Y>(dy) + from(r);
+      T* out = data<T>(dx) + to(r);
       if (whole_rows) {
         put(out, length, accumulate, [value = scale * in[0]](int64_t) { return value; });
       } else {
         put(out, length, accumulate, [=](int64_t i) { return scale * in[i]; });
       }
-      std::fill_n(out + length, dx.tail, 0.f);
+      std::fill_n(out + length, dx.tail, T(0));
     }
   });
 }
 
-double squared_norm(Stream, View x) {
-  if (!x.size()) return 0;
+void broadcast(Stream, const ReduceOptions& o, View dy, View dx, bool accumulate) {
+  check_reduce(o, dx, dy);
+  if (!dx.size()) return;
+  dispatch_activation("reduce", dx.dtype, [&]<class T>(T) {
+    if (dy.dtype == Dtype::f32) return broadcast_as<T, float>(o, dy, dx, accumulate);
+    broadcast_as<T, T>(o, dy, dx, accumulate);
+  });
+}
+
+template <class T>
+double squared_norm_as(const View& x) {
   const RowOffsets offset(x);
   const int64_t length = x.shape[-1], in_row = (length + chunk - 1) / chunk;
   const int64_t height = std::max<int64_t>(1, chunk / length);
@@ -134,7 +157,7 @@ double squared_norm(Stream, View x) {
       const int64_t left = p % in_row * chunk, right = std::min(length, left + chunk);
       double sum = 0;
       for (int64_t r = first; r < last; ++r) {
-        const float* row = data<const float>(x) + offset(r);
+        const T* row = data<const T>(x) + offset(r);
 #pragma omp simd reduction(+ : sum)
         for (int64_t i = left; i < right; ++i) sum += double(row[i]) * double(row[i]);
       }
@@ -144,6 +167,11 @@ double squared_norm(Stream, View x) {
   double total = 0;
   for (double part : partial) total += part;
   return total;
+}
+
+double squared_norm(Stream, View x) {
+  if (!x.size()) return 0;
+  return dispatch_activation("reduce", x.dtype, [&]<class T>(T) { return squared_norm_as<T>(x); });
 }
 
 }  // namespace

@@ -29,12 +29,21 @@ void zero_tails(const View& v) {
   });
 }
 
+/// f(zero of the type of x, zero of that of y).
+template <class F>
+void dispatch_both(const View& x, const View& y, F f) {
+  dispatch_float("reduce", x.dtype, [&]<class T>(T zero) {
+    if (y.dtype == x.dtype) return f(zero, zero);
+    f(zero, Wide<T>(0));
+  });
+}
+
 /// The sum of one element of y at a time: slow, and as plain as the formula.
 void forward(Stream, const ReduceOptions& o, View x, View y, bool accumulate) {
   check_reduce(o, x, y);
-  dispatch_float("reduce", x.dtype, [&]<class T>(T) {
+  dispatch_both(x, y, [&]<class T, class Y>(T, Y) {
     each(y, y, [&](int64_t at, int64_t) {
-      if (!accumulate) data<T>(y)[at] = 0;
+      if (!accumulate) data<Y>(y)[at] = Y(0);
     });
     View one = x;  // the part of x that is summed into one element of y
     for (int a = 0; a < x.shape.rank; ++a)
@@ -45,7 +54,7 @@ void forward(Stream, const ReduceOptions& o, View x, View y, bool accumulate) {
     each(starts, y, [&](int64_t from, int64_t to) {
       double sum = 0;
       each(one, one, [&](int64_t at, int64_t) { sum += double(data<const T>(x)[from + at]); });
-      data<T>(y)[to] = T(double(data<T>(y)[to]) + o.scale * sum);
+      data<Y>(y)[to] = Y(double(data<Y>(y)[to]) + o.scale * sum);
     });
   });
   zero_tails(y);
@@ -53,10 +62,10 @@ void forward(Stream, const ReduceOptions& o, View x, View y, bool accumulate) {
 
 void broadcast(Stream, const ReduceOptions& o, View dy, View dx, bool accumulate) {
   check_reduce(o, dx, dy);
-  dispatch_float("reduce", dx.dtype, [&]<class T>(T) {
+  dispatch_both(dx, dy, [&]<class T, class Y>(T, Y) {
     each(dx, dy, [&](int64_t to, int64_t from) {
       const double before = accumulate ? double(data<T>(dx)[to]) : 0;
-      data<T>(dx)[to] = T(before + o.scale * double(data<const T>(dy)[from]));
+      data<T>(dx)[to] = T(before + o.scale * double(data<const Y>(dy)[from]));
     });
   });
   zero_tails(dx);

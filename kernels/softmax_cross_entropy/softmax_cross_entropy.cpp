@@ -5,15 +5,15 @@ namespace kinema::kernels {
 void check_softmax_cross_entropy(const SoftmaxCrossEntropyOptions& o, const View& logits,
                                  const View& labels, const View& loss, const View& p) {
   constexpr const char* op = "softmax_cross_entropy";
+  const Dtype wide = wide_of(logits.dtype);
   check(logits.shape.rank == 2, op, ": logits must be [N,K], got ", logits.shape);
   check(logits.shape[0] > 0, op, ": expected at least one row, got logits ", logits.shape);
   check(labels.shape == Shape{logits.shape[0]} && labels.dtype == Dtype::i64, op,
         ": labels must be i64 ", Shape{logits.shape[0]}, ", got ", labels.dtype, " ", labels.shape);
-  check(loss.shape == Shape{1} && loss.dtype == logits.dtype, op, ": the loss must be ",
-        logits.dtype, " [1], got ", loss.dtype, " ", loss.shape);
-  check(!p || (p.shape == logits.shape && p.dtype == logits.dtype), op,
-        ": the probabilities must be ", logits.dtype, " ", logits.shape, ", got ", p.dtype, " ",
-        p.shape);
+  check(loss.shape == Shape{1} && loss.dtype == wide, op, ": the loss must be ", wide, " [1], got ",
+        loss.dtype, " ", loss.shape);
+  check(!p || (p.shape == logits.shape && p.dtype == wide), op, ": the probabilities must be ",
+        wide, " ", logits.shape, ", got ", p.dtype, " ", p.shape);
   check(o.smoothing >= 0 && o.smoothing <= 1, op, ": smoothing must be in [0,1], got ",
         o.smoothing);
 }
@@ -28,7 +28,8 @@ void check_labels(const View& labels, int64_t classes) {
 
 void check_softmax(const View& x, const View& p) {
   check(x.shape.rank >= 1 && p.shape == x.shape, "softmax: p must be ", x.shape, ", got ", p.shape);
-  check(p.dtype == x.dtype, "softmax: x and p must have one type, got ", x.dtype, " and ", p.dtype);
+  check(p.dtype == wide_of(x.dtype), "softmax: p must be ", wide_of(x.dtype), " beside ", x.dtype,
+        ", got ", p.dtype);
 }
 
 }  // namespace kinema::kernels

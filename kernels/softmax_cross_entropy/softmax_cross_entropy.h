@@ -10,7 +10,8 @@ namespace kinema::kernels {
 ///   q[n,k] = (1 - smoothing) * (k == labels[n]) + smoothing / K
 ///   loss[0] = 1/N * sum over n,k of -q[n,k] * log p[n,k]
 ///   logits x [N,K]   any pitch       labels [N]  i64, in [0,K)
-///   loss [1]         of x's type     probabilities [N,K]  p, or not given
+///   loss [1]                         probabilities [N,K]  p, or not given
+/// loss and p are f32 beside f32, bf16 and f16, f64 beside f64.
 /// grad, from p:  dlogits = (p - q) / N * dloss[0], added to what dlogits holds with `accumulate`.
 /// softmax alone takes x and p of any rank, over the last axis.
 /// The largest logit of each row is subtracted first, so that no exponential overflows.
@@ -34,7 +35,7 @@ inline const SoftmaxCrossEntropy& softmax_cross_entropy(Backend b) {
                                       .meta = &softmax_cross_entropy_meta});
 }
 
-/// Throws Error unless all fit together; `logits` may be p or dlogits. Reads no memory.
+/// Throws Error unless all fit together; `logits` may be dlogits. Reads no memory.
 void check_softmax_cross_entropy(const SoftmaxCrossEntropyOptions&, const View& logits,
                                  const View& labels, const View& loss, const View& p = {});
 /// Throws Error where a label is no class: what the passes that have memory check first.

@@ -10,18 +10,21 @@ namespace kinema::kernels {
 
 namespace {
 
+constexpr const char* name = "softmax_cross_entropy";
 constexpr int64_t grain = 4096;  // elements a core takes at least
 
-float largest(const float* row, int64_t length) {
+template <class T>
+float largest(const T* row, int64_t length) {
   float most = row[0];
 #pragma omp simd reduction(max : most)
-  for (int64_t k = 1; k < length; ++k) most = std::max(most, row[k]);
+  for (int64_t k = 1; k < length; ++k) most = std::max(most, float(row[k]));
   return most;
 }
 
 /// out[k] = e^(row[k] - most); their sum in double. What lies 87 below the largest counts as
 /// e^-87: nothing beside its 1.
-double exponentials(const float* row, int64_t length, float most, float* out) {
+template <class T>
+double exponentials(const T* row, int64_t length, float most, float* out) {
   double sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t k = 0; k < length; ++k) {
@@ -32,14 +35,13 @@ double exponentials(const float* row, int64_t length, float most, float* out) {
   return sum;
 }
 
-void softmax(Stream, View x, View p) {
-  check_softmax(x, p);
-  if (!x.size()) return;
+template <class T>
+void softmax_as(const View& x, const View& p) {
   const RowOffsets from(x), to(p);
   const int64_t length = x.shape[-1];
   parallel_for(from.rows(), std::max<int64_t>(1, grain / length), [&](int64_t a, int64_t b) {
     for (int64_t r = a; r < b; ++r) {
-      const float* row = data<const float>(x) + from(r);
+      const T* row = data<const T>(x) + from(r);
       float* out = data<float>(p) + to(r);
       const double sum = exponentials(row, length, largest(row, length), out);
       const float scale = float(1 / sum);
@@ -49,8 +51,15 @@ void softmax(Stream, View x, View p) {
   });
 }
 
+void softmax(Stream, View x, View p) {
+  check_softmax(x, p);
+  if (!x.size()) return;
+  dispatch_activation("softmax", x.dtype, [&]<class T>(T) { softmax_as<T>(x, p); });
+}
+
 /// sum over k of -q[k] * log p[k] of one row: the log of the total less the mean logit under q.
-double row_loss(double smoothing, const float* row, int64_t classes, int64_t label, float* spare) {
+template <class T>
+double row_loss(double smoothing, const T* row, int64_t classes, int64_t label, float* spare) {
   const float most = largest(row, classes);
   const double log_total = double(most) + std::log(exponentials(row, classes, most, spare));
   double loss = 0;
@@ -68,11 +77,13 @@ void forward(Stream stream, const SoftmaxCrossEntropyOptions& o, View logits, Vi
   const int64_t rows = logits.shape[0], classes = logits.shape[1];
   check_labels(labels, classes);
   std::vector<double> losses(static_cast<size_t>(rows));
-  parallel_for(rows, std::max<int64_t>(1, grain / classes), [&](int64_t a, int64_t b) {
-    std::vector<float> spare(static_cast<size_t>(classes));
-    for (int64_t n = a; n < b; ++n)
-      losses[size_t(n)] = row_loss(o.smoothing, data<const float>(logits) + n * logits.stride(0),
-                                   classes, data<const int64_t>(labels)[n], spare.data());
+  dispatch_activation(name, logits.dtype, [&]<class T>(T) {
+    parallel_for(rows, std::max<int64_t>(1, grain / classes), [&](int64_t a, int64_t b) {
+      std::vector<float> spare(static_cast<size_t>(classes));
+      for (int64_t n = a; n < b; ++n)
+        losses[size_t(n)] = row_loss(o.smoothing, data<const T>(logits) + n * logits.stride(0),
+                                     classes, data<const int64_t>(labels)[n], spare.data());
+    });
   });
   double sum = 0;
   for (double l : losses) sum += l;
@@ -80,27 +91,34 @@ void forward(Stream stream, const SoftmaxCrossEntropyOptions& o, View logits, Vi
   if (p) softmax(stream, logits, p);
 }
 
-void grad(Stream, const SoftmaxCrossEntropyOptions& o, View p, View labels, View dloss,
-          View dlogits, bool accumulate) {
-  check_softmax_cross_entropy(o, p, labels, dloss, dlogits);
+template <class T>
+void grad_as(const SoftmaxCrossEntropyOptions& o, const View& p, const View& labels,
+             const View& dloss, const View& dlogits, bool accumulate) {
   const int64_t rows = p.shape[0], classes = p.shape[1];
-  check_labels(labels, classes);
   const double scale = double(data<const float>(dloss)[0]) / double(rows);
   const float factor = float(scale), spread = float(o.smoothing / double(classes) * scale);
   parallel_for(rows, std::max<int64_t>(1, grain / classes), [&](int64_t a, int64_t b) {
     for (int64_t n = a; n < b; ++n) {
       const float* row = data<const float>(p) + n * p.stride(0);
-      float* out = data<float>(dlogits) + n * dlogits.stride(0);
+      T* out = data<T>(dlogits) + n * dlogits.stride(0);
       const int64_t label = data<const int64_t>(labels)[n];
       const double before = accumulate ? double(out[label]) : 0;
       for (int64_t k = 0; k < classes; ++k)
-        out[k] = (accumulate ? out[k] : 0) + (row[k] * factor - spread);
+        out[k] = T((accumulate ? out[k] : 0.f) + (row[k] * factor - spread));
       // In double: near a right answer p and q cancel.
       const double q = 1 - o.smoothing + o.smoothing / double(classes);
-      out[label] = float(before + (double(row[label]) - q) * scale);
-      std::fill_n(out + classes, dlogits.tail, 0.f);
+      out[label] = T(before + (double(row[label]) - q) * scale);
+      std::fill_n(out + classes, dlogits.tail, T(0));
     }
   });
+}
+
+void grad(Stream, const SoftmaxCrossEntropyOptions& o, View p, View labels, View dloss,
+          View dlogits, bool accumulate) {
+  check_softmax_cross_entropy(o, dlogits, labels, dloss, p);
+  check_labels(labels, p.shape[1]);
+  dispatch_activation(name, dlogits.dtype,
+                      [&]<class T>(T) { grad_as<T>(o, p, labels, dloss, dlogits, accumulate); });
 }
 
 }  // namespace

@@ -22,10 +22,10 @@ void softmax(Stream, View x, View p) {
     const int64_t length = x.shape[-1];
     for (int64_t r = 0; x.size() && r < from.rows(); ++r) {
       const T* row = data<const T>(x) + from(r);
-      T* out = data<T>(p) + to(r);
+      Wide<T>* out = data<Wide<T>>(p) + to(r);
       const double log_total = log_sum(row, length);
-      for (int64_t k = 0; k < length; ++k) out[k] = T(std::exp(double(row[k]) - log_total));
-      std::fill_n(out + length, p.tail, T(0));
+      for (int64_t k = 0; k < length; ++k) out[k] = Wide<T>(std::exp(double(row[k]) - log_total));
+      std::fill_n(out + length, p.tail, Wide<T>(0));
     }
   });
 }
@@ -50,23 +50,24 @@ void forward(Stream stream, const SoftmaxCrossEntropyOptions& o, View logits, Vi
         if (q > 0) sum += q * (log_total - double(row[k]));
       }
     }
-    data<T>(loss)[0] = T(sum / double(rows));
+    data<Wide<T>>(loss)[0] = Wide<T>(sum / double(rows));
   });
   if (p) softmax(stream, logits, p);
 }
 
 void grad(Stream, const SoftmaxCrossEntropyOptions& o, View p, View labels, View dloss,
           View dlogits, bool accumulate) {
-  check_softmax_cross_entropy(o, p, labels, dloss, dlogits);
+  check_softmax_cross_entropy(o, dlogits, labels, dloss, p);
   const int64_t rows = p.shape[0], classes = p.shape[1];
   check_labels(labels, classes);
-  dispatch_float("softmax_cross_entropy", p.dtype, [&]<class T>(T) {
+  dispatch_float("softmax_cross_entropy", dlogits.dtype, [&]<class T>(T) {
+    const double scale = double(data<const Wide<T>>(dloss)[0]);
     for (int64_t n = 0; n < rows; ++n) {
-      const T* row = data<const T>(p) + n * p.stride(0);
+      const Wide<T>* row = data<const Wide<T>>(p) + n * p.stride(0);
       T* out = data<T>(dlogits) + n * dlogits.stride(0);
       for (int64_t k = 0; k < classes; ++k) {
         const double q = target(o, data<const int64_t>(labels)[n], k, classes);
-        const double d = (double(row[k]) - q) / double(rows) * double(data<const T>(dloss)[0]);
+        const double d = (double(row[k]) - q) / double(rows) * scale;
         out[k] = T((accumulate ? double(out[k]) : 0) + d);
       }
       std::fill_n(out + classes, dlogits.tail, T(0));
