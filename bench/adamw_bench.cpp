@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
     for (auto b : {kernels::Backend::cpu, kernels::Backend::reference})
       bench::add(bench::name("adamw.step", b, c.w), 28.0 * double(c.w.size()), 0,
                  [=, &op = kernels::adamw(b)] {
-                   op.step({}, {.rate = 1e-9}, 10, w.view(), g.view(), m.view(), v.view());
+                   op.step({}, {.rate = 1e-9}, 10, w.view(), g.view(), m.view(), v.view(), {});
                  });
   }
   return bench::run(argc, argv);

@@ -12,9 +12,9 @@ int main(int argc, char** argv) {
     for (auto b : {kernels::Backend::cpu, kernels::Backend::reference}) {
       const auto& op = kernels::sgd(b);
       bench::add(bench::name("sgd.step", b, c.w), 3 * pass, 0,
-                 [=] { op.step({}, {.rate = 1e-9}, w.view(), g.view(), {}, false); });
+                 [=] { op.step({}, {.rate = 1e-9}, w.view(), g.view(), {}, false, {}); });
       bench::add(bench::name("sgd.step", b, "momentum", c.w), 5 * pass, 0, [=] {
-        op.step({}, {.rate = 1e-9, .momentum = 0.9}, w.view(), g.view(), v.view(), false);
+        op.step({}, {.rate = 1e-9, .momentum = 0.9}, w.view(), g.view(), v.view(), false, {});
       });
     }
   }

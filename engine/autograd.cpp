@@ -116,8 +116,9 @@ Target Gradients::target(int i) { return open(*of_.inputs[size_t(i)]); }
 void Gradients::pass(int i, const Tensor& grad) {
   Node* node = of_.inputs[size_t(i)].get();
   if (!node) return;
-  check(grad.shape() == node->shape, "autograd: the gradient of an input of shape ", node->shape,
-        " came as ", grad.shape());
+  check(grad.shape() == node->shape && grad.dtype() == node->dtype,
+        "autograd: the gradient of an input of ", node->dtype, " ", node->shape, " came as ",
+        grad.dtype(), " ", grad.shape());
   give(*node, grad);
 }
 
@@ -130,6 +131,12 @@ Tensor parameter(const Tensor& t) {
   leaf.node = node_of(t);
   leaf.node->keep = true;
   return leaf;
+}
+
+Tensor stand_in(const Tensor& values, const Tensor& parameter) {
+  check(values.shape() == parameter.shape(), "stand_in: expected ", parameter.shape(), ", got ",
+        values.shape());
+  return {values.storage, values.layout, parameter.node};
 }
 
 Tensor gradient(const Tensor& p) { return p.node && p.node->set ? p.node->grad : Tensor{}; }
@@ -181,8 +188,9 @@ void backward(const Tensor& y, const Tensor& dy) {
         "backward: this tape was walked before; run the forward pass again");
   check(dy || y.size() == 1, "backward: a gradient must be given for a tensor of shape ",
         y.shape());
-  check(!dy || dy.shape() == y.shape(), "backward: the gradient must be ", y.shape(), ", got ",
-        dy ? dy.shape() : y.shape());
+  check(!dy || (dy.shape() == y.shape() && dy.dtype() == y.node->dtype),
+        "backward: the gradient must be ", y.node->dtype, " ", y.shape(), ", got ",
+        dy ? dy.dtype() : y.dtype(), " ", dy ? dy.shape() : y.shape());
   NoGrad off_tape;
   give(*y.node, dy ? dy : full(y.shape(), 1, y.dtype(), y.device()));
   std::vector<std::shared_ptr<Node>> tape = order(y.node);

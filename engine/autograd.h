@@ -23,7 +23,7 @@ struct Node {
   std::vector<std::shared_ptr<Node>> inputs;  ///< null where an input takes no gradient
   Rule rule;                                  ///< none for parameters and views
   Policy policy;                              ///< of the forward pass: the rule runs by it too
-  Shape shape;                                ///< of the result, as are type and device
+  Shape shape;                                ///< of the gradient, as are type and device
   Dtype dtype = Dtype::f32;
   Device device = Device::cpu;
   Tensor grad;
@@ -82,6 +82,9 @@ inline bool wants_grad(const Tensor& t) { return t.node != nullptr; }
 
 /// Makes `t` a leaf that takes a gradient, which `gradient()` returns after backward().
 Tensor parameter(const Tensor& t);
+/// `values`, of the parameter's shape, in the place of `parameter` on the tape: gradients go to the
+/// parameter, in its type. So operations may read a narrow copy of a parameter that stays f32.
+Tensor stand_in(const Tensor& values, const Tensor& parameter);
 /// The gradient of a parameter; not given before the first backward().
 Tensor gradient(const Tensor& parameter);
 /// Forgets the parameter's gradient; its memory stays for the next.

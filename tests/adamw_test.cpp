@@ -30,7 +30,19 @@ struct Arrays {
 
 void step(Backend b, const AdamWOptions& o, int64_t t, const Tensor& w, const Tensor& g,
           const Tensor& m, const Tensor& v) {
-  kernels::adamw(b).step({}, o, t, w.view(), g.view(), m.view(), v.view());
+  kernels::adamw(b).step({}, o, t, w.view(), g.view(), m.view(), v.view(), {});
+}
+
+TEST(AdamW, WritesTheWorkingCopyInTheSamePass) {
+  for (const Shape& shape : {Shape{50003}, Shape{3, 5}, Shape{2, 0}})
+    for (Dtype type : {Dtype::bf16, Dtype::f16})
+      for (Backend b : both) {
+        const Tensor w = random(shape, 1), g = random(shape, 2), m = full(shape, 0),
+                     v = full(shape, 0), working = poisoned(shape, type);
+        kernels::adamw(b).step({}, {}, 1, w.view(), g.view(), m.view(), v.view(), working.view());
+        EXPECT_EQ(floats(working), floats(cast(w, type))) << shape << type << b;
+        EXPECT_TRUE(tail_is_zero(working)) << shape << type << b;
+      }
 }
 
 TEST(AdamW, AgreesWithTheReferenceOnEveryCase) {

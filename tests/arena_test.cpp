@@ -1,5 +1,9 @@
 #include "engine/optim/arena.h"
+#include "engine/nn/linear.h"
+#include "engine/nn/precision.h"
 #include "engine/ops/pointwise.h"
+#include "engine/optim/adamw.h"
+#include "engine/optim/sgd.h"
 #include "tests/support/check.h"
 
 namespace kinema::test {
@@ -72,6 +76,64 @@ TEST(Arena, AGradientThatWasNotSetIsZero) {
   EXPECT_EQ(to_vector<float>(arena.part(g, 2)), to_vector<float>(net.bias));
   backward_of({net.weight});  // takes the place of the zeros
   EXPECT_EQ(to_vector<float>(arena.part(arena.gradients(), 1)), to_vector<float>(net.weight));
+}
+
+TEST(Arena, KeepsAWorkingCopyInItsPrecision) {
+  for (Dtype type : {Dtype::bf16, Dtype::f16}) {
+    nn::Linear net(nullptr, "", 5, 3);
+    net.initialise(1);
+    optim::ParameterArena arena(net, type);
+    EXPECT_EQ(arena.working().dtype(), type);
+    EXPECT_EQ(net.working_weight.storage, arena.working().storage);
+    EXPECT_EQ(net.weight.dtype(), Dtype::f32);
+    auto follows = [&] {
+      return floats(net.working_weight) == floats(cast(net.weight.detach(), type)) &&
+             tail_is_zero(net.working_weight);
+    };
+    EXPECT_TRUE(follows());
+    // Rows begin where 16 bytes do, in the narrow copy too.
+    EXPECT_EQ(net.working_weight.layout.stride(0), 8);
+    EXPECT_EQ(net.weight.layout.strides, net.working_weight.layout.strides);
+
+    const Tensor x = random({4, 5}, 1, type);
+    const Tensor y = net.forward(x);
+    EXPECT_EQ(y.dtype(), type);
+    backward(y, random(y.shape(), 2, type));
+    EXPECT_EQ(gradient(net.weight).dtype(), Dtype::f32);
+    EXPECT_EQ(gradient(net.weight).storage, arena.gradients().storage);
+    optim::Sgd sgd(arena, {.momentum = 0.9});
+    optim::AdamW adam(arena);
+    const std::vector<float> before = floats(net.weight);
+    for (optim::Optimiser* o : std::initializer_list<optim::Optimiser*>{&sgd, &adam}) {
+      o->step(0.1);
+      EXPECT_TRUE(follows());
+    }
+    EXPECT_NE(floats(net.weight), before);
+    fill(net.weight, 0.1);
+    EXPECT_FALSE(follows());
+    arena.update_working();
+    EXPECT_TRUE(follows());
+  }
+}
+
+TEST(Arena, PrecisionOfANetworkWithoutOne) {
+  nn::Linear net(nullptr, "", 5, 3);
+  net.initialise(1);
+  const Tensor x = random({4, 5}, 1), want = net.forward(x);
+  nn::set_precision(net, Dtype::bf16);
+  EXPECT_EQ(refusal([&] { net.forward(x); }),
+            "linear: x, w and y must have one type, got f32, bf16 and f32");
+  const Tensor y = net.forward(cast(x, Dtype::bf16));
+  // Weights, inputs and the result are rounded, by half a unit each; 5 products of at most 1.
+  EXPECT_LE(error(y, want), 5 * epsilon(Dtype::bf16));
+  nn::set_precision(net, Dtype::f32);
+  EXPECT_EQ(floats(net.forward(x)), floats(want));
+  EXPECT_EQ(refusal([&] { nn::set_precision(net, Dtype::f64); }),
+            "precision: expected f32, bf16 or f16, got f64");
+  EXPECT_EQ(refusal([&] { nn::precision_from("fp8"); }),
+            "precision: expected f32, bf16 or f16, got 'fp8'");
+  EXPECT_EQ(refusal([&] { optim::ParameterArena(net, Dtype::u8); }),
+            "arena: the precision must be f32, bf16 or f16, got u8");
 }
 
 TEST(Arena, ASharedParameterIsHeldOnce) {

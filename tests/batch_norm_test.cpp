@@ -27,7 +27,7 @@ std::ostream& operator<<(std::ostream& out, const Variant& v) {
 Function function(const Variant& v) {
   return [v](const std::vector<Tensor>& in) {
     const Shape channels{in[0].shape(-1)};
-    const Dtype type = in[0].dtype();
+    const Dtype type = kernels::wide_of(in[0].dtype());
     const BatchNormWeights w{in[1], in[2], random(channels, 7, type),
                              random(channels, 8, type, 0.5, 2)};
     return batch_norm(in[0], w, v.training, {},
@@ -37,8 +37,9 @@ Function function(const Variant& v) {
 
 std::vector<Tensor> inputs(const Shape& x, const Variant& v, Dtype type = Dtype::f32) {
   const Shape channels{x[-1]};
-  std::vector<Tensor> in{random(x, 1, type), random(channels, 2, type, 0.5, 2),
-                         random(channels, 3, type)};
+  const Dtype wide = kernels::wide_of(type);
+  std::vector<Tensor> in{random(x, 1, type), random(channels, 2, wide, 0.5, 2),
+                         random(channels, 3, wide)};
   if (v.residual) in.push_back(random(x, 4, type));
   return in;
 }
@@ -80,8 +81,10 @@ TEST(BatchNorm, CpuMatchesReference) {
     // magnifies what the mean's last place leaves. Two rows leave dx near 0: a difference of large
     // numbers, whose rounding is measured against next to nothing.
     const double bound = (c.x.size() == 2 * c.x[-1] ? 4096 : 64) * epsilon(Dtype::f32);
-    for (const Variant& v : variants)
-      EXPECT_TRUE(matches_reference(function(v), inputs(c.x, v), bound)) << c.x << " " << v;
+    for (Dtype type : activation_types)
+      for (const Variant& v : variants)
+        EXPECT_TRUE(matches_reference(function(v), inputs(c.x, v, type), bound))
+            << c.x << " " << v << " in " << type;
   }
   EXPECT_GE(cases, 10);
 }
@@ -113,41 +116,45 @@ TEST(BatchNorm, EveryPassOverwritesItsOutputAndZeroesTails) {
 TEST(BatchNorm, TakesChannelFrameAndTimeSlices) {
   const Shape shape{2, 3, 4, 5, 6};
   // A slice is summed row by row, a whole tensor several rows at once: they round differently.
-  const double bound = 32 * epsilon(Dtype::f32);
-  for (Backend b : both) {
-    Layer s(random(shape), true), part(s);
-    const Tensor residual = random(shape, 9), dy = random(shape, 6);
-    const Tensor y = empty(shape), dx = empty(shape), dresidual = empty(shape);
-    s.forward(b, y, residual);
-    s.grad(b, dy, {{dx.view()}, {}, {}, {dresidual.view()}}, y);
+  for (Backend b : both)
+    for (Dtype type : activation_types) {
+      const double bound = 32 * epsilon(Dtype::f32) + rounding(type);
+      Layer s(random(shape, 1, type), true), part(s);
+      const Tensor residual = random(shape, 9, type), dy = random(shape, 6, type);
+      const Tensor y = empty(shape, type), dx = empty(shape, type), dresidual = empty(shape, type);
+      s.forward(b, y, residual);
+      s.grad(b, dy, {{dx.view()}, {}, {}, {dresidual.view()}}, y);
 
-    const Slice x_in(s.x, 3, 2), residual_in(residual, 1, 5), y_out(shape, 2, 3), dy_in(dy, 4, 4);
-    const Slice dx_out(shape, 1, 2), dresidual_out(shape, 7, 1);
-    part.x = x_in.part;
-    part.forward(b, y_out.part, residual_in.part);
-    part.grad(b, dy_in.part, {{dx_out.part.view()}, {}, {}, {dresidual_out.part.view()}},
-              y_out.part);
-    EXPECT_LE(error(y_out.part, y), bound) << b;
-    EXPECT_LE(error(dx_out.part, dx), bound) << b;
-    EXPECT_LE(error(dresidual_out.part, dresidual), bound) << b;
-    EXPECT_TRUE(y_out.neighbours_untouched() && dx_out.neighbours_untouched() &&
-                dresidual_out.neighbours_untouched())
-        << b;
+      const Slice x_in(s.x, 3, 2), residual_in(residual, 1, 5), y_out(shape, 2, 3, type),
+          dy_in(dy, 4, 4);
+      const Slice dx_out(shape, 1, 2, type), dresidual_out(shape, 7, 1, type);
+      part.x = x_in.part;
+      part.forward(b, y_out.part, residual_in.part);
+      part.grad(b, dy_in.part, {{dx_out.part.view()}, {}, {}, {dresidual_out.part.view()}},
+                y_out.part);
+      EXPECT_LE(error(y_out.part, y), bound) << b << type;
+      EXPECT_LE(error(dx_out.part, dx), bound) << b << type;
+      EXPECT_LE(error(dresidual_out.part, dresidual), bound) << b << type;
+      EXPECT_TRUE(y_out.neighbours_untouched() && dx_out.neighbours_untouched() &&
+                  dresidual_out.neighbours_untouched())
+          << b << type;
 
-    // From slices into tensors that own zero lanes.
-    const Tensor y_own = poisoned(shape), dx_own = poisoned(shape), dresidual_own = poisoned(shape);
-    part.forward(b, y_own, residual_in.part);
-    part.grad(b, dy_in.part, {{dx_own.view()}, {}, {}, {dresidual_own.view()}}, y_own);
-    EXPECT_LE(error(dx_own, dx), bound) << b;
-    EXPECT_TRUE(tail_is_zero(y_own) && tail_is_zero(dx_own) && tail_is_zero(dresidual_own)) << b;
+      // From slices into tensors that own zero lanes.
+      const Tensor y_own = poisoned(shape, type), dx_own = poisoned(shape, type),
+                   dresidual_own = poisoned(shape, type);
+      part.forward(b, y_own, residual_in.part);
+      part.grad(b, dy_in.part, {{dx_own.view()}, {}, {}, {dresidual_own.view()}}, y_own);
+      EXPECT_LE(error(dx_own, dx), bound) << b << type;
+      EXPECT_TRUE(tail_is_zero(y_own) && tail_is_zero(dx_own) && tail_is_zero(dresidual_own))
+          << b << type;
 
-    const Tensor odd = slice(slice(random({3, 7, 4, 5, 6}), 1, 1, 3, 2), 2, 1, 2);
-    Layer strided(odd), packed(contiguous(odd));
-    const Tensor from_view = empty(odd.shape()), from_copy = empty(odd.shape());
-    strided.forward(b, from_view);
-    packed.forward(b, from_copy);
-    EXPECT_LE(error(from_view, from_copy), bound) << b;
-  }
+      const Tensor odd = slice(slice(random({3, 7, 4, 5, 6}, 1, type), 1, 1, 3, 2), 2, 1, 2);
+      Layer strided(odd), packed(contiguous(odd));
+      const Tensor from_view = empty(odd.shape(), type), from_copy = empty(odd.shape(), type);
+      strided.forward(b, from_view);
+      packed.forward(b, from_copy);
+      EXPECT_LE(error(from_view, from_copy), bound) << b << type;
+    }
 }
 
 TEST(BatchNorm, GradientsAccumulate) {

@@ -29,10 +29,11 @@ int64_t filter_size(const kernels::Conv3dCase& c) { return c.w[1] * c.w[2] * c.w
 struct Data {
   Tensor x, w, dy, y, dx, dw, db;
 
-  explicit Data(const kernels::Conv3dCase& c) : x(random(c.x, 1)), w(random(c.w, 2)) {
+  explicit Data(const kernels::Conv3dCase& c, Dtype type = Dtype::f32)
+      : x(random(c.x, 1, type)), w(random(c.w, 2, type)) {
     const Shape out = kernels::conv3d_output(c.options, c.x, c.w);
-    dy = random(out, 3);
-    y = empty(out), dx = empty(c.x), dw = empty(c.w), db = empty({c.w[0]});
+    dy = random(out, 3, type);
+    y = empty(out, type), dx = empty(c.x, type), dw = empty(c.w), db = empty({c.w[0]});
     const auto& op = kernels::conv3d_reference;
     op.forward({}, c.options, x.view(), w.view(), y.view(), {});
     op.grad_input({}, c.options, dy.view(), w.view(), dx.view(), false);
@@ -41,47 +42,64 @@ struct Data {
   }
 };
 
+/// All passes of one case on cpu. Weight gradients are f32 whatever the type.
+void expect_agreement(const kernels::Conv3dCase& c, Dtype type) {
+  SCOPED_TRACE(std::string(c.what) + " in " + name_of(type));
+  const Data d(c, type);
+  const auto& op = kernels::conv3d_cpu;
+  Tensor y = poisoned(d.y.shape(), type), dx = poisoned(c.x, type), dw = poisoned(c.w),
+         db = poisoned({c.w[0]});
+  op.forward({}, c.options, d.x.view(), d.w.view(), y.view(), {});
+  op.grad_input({}, c.options, d.dy.view(), d.w.view(), dx.view(), false);
+  op.grad_weight({}, c.options, d.x.view(), d.dy.view(), dw.view(), false);
+  op.grad_bias({}, d.dy.view(), db.view(), false);
+  const int64_t pixels = c.w[0] ? d.y.size() / c.w[0] : 0;
+  const int64_t back = filter_size(c) / std::max<int64_t>(c.w[4], 1) * c.w[0];
+  EXPECT_LE(error(y, d.y), bound(filter_size(c)) + rounding(type));
+  EXPECT_LE(error(dx, d.dx), bound(back) + rounding(type));
+  EXPECT_LE(error(dw, d.dw), bound(pixels));
+  EXPECT_LE(error(db, d.db), bound(pixels));
+  for (const Tensor& t : {y, dx, dw}) EXPECT_TRUE(tail_is_zero(t));
+}
+
 TEST(Conv3d, EveryPassAgreesWithTheReference) {
-  for (const auto& c : ci_cases()) {
-    SCOPED_TRACE(c.what);
-    const Data d(c);
-    const auto& op = kernels::conv3d_cpu;
-    Tensor y = poisoned(d.y.shape()), dx = poisoned(c.x), dw = poisoned(c.w),
-           db = poisoned({c.w[0]});
-    op.forward({}, c.options, d.x.view(), d.w.view(), y.view(), {});
-    op.grad_input({}, c.options, d.dy.view(), d.w.view(), dx.view(), false);
-    op.grad_weight({}, c.options, d.x.view(), d.dy.view(), dw.view(), false);
-    op.grad_bias({}, d.dy.view(), db.view(), false);
-    const int64_t pixels = c.w[0] ? d.y.size() / c.w[0] : 0;
-    EXPECT_LE(error(y, d.y), bound(filter_size(c)));
-    EXPECT_LE(error(dx, d.dx), bound(filter_size(c) / std::max<int64_t>(c.w[4], 1) * c.w[0]));
-    EXPECT_LE(error(dw, d.dw), bound(pixels));
-    EXPECT_LE(error(db, d.db), bound(pixels));
-    for (const Tensor& t : {y, dx, dw}) EXPECT_TRUE(tail_is_zero(t));
-  }
+  for (const auto& c : ci_cases())
+    for (Dtype type : activation_types) expect_agreement(c, type);
+}
+
+/// Clips whose copy in f32 is too large for all of them at once.
+TEST(Conv3d, NarrowTypesTakeClipsInParts) {
+  expect_agreement({"ci", "two parts", {2, 1, 64, 33, 2000}, {1, 1, 1, 1, 2000}, {}}, Dtype::bf16);
+}
+
+void expect_sums(const kernels::Conv3dCase& c, Dtype type) {
+  SCOPED_TRACE(std::string(c.what) + " in " + name_of(type));
+  const Data d(c, type);
+  auto three_more = [&](const kernels::Conv3d& op) {
+    std::vector<Tensor> sums{full(c.x, 3, type), full(c.w, 3), full({c.w[0]}, 3)};
+    op.grad_input({}, c.options, d.dy.view(), d.w.view(), sums[0].view(), true);
+    op.grad_weight({}, c.options, d.x.view(), d.dy.view(), sums[1].view(), true);
+    op.grad_bias({}, d.dy.view(), sums[2].view(), true);
+    return sums;
+  };
+  const std::vector<Tensor> got = three_more(kernels::conv3d_cpu);
+  const std::vector<Tensor> want = three_more(kernels::conv3d_reference);
+  const double b = bound(filter_size(c) + (c.w[0] ? d.y.size() / c.w[0] : 0) + c.w[0]);
+  for (size_t i = 0; i < got.size(); ++i)
+    EXPECT_LE(error(got[i], want[i]), b + rounding(got[i].dtype())) << i;
+  const std::vector<Tensor> plain{d.dx, d.dw, d.db};
+  for (size_t i = 0; i < got.size(); ++i)
+    if (plain[i].size()) {
+      const float sum = floats(want[i])[0], more = floats(plain[i])[0];
+      // Both sides are rounded, to half a unit in the last place of theirs.
+      const double unit = rounding(want[i].dtype()) * (std::abs(sum) + std::abs(more));
+      EXPECT_NEAR(sum, more + 3, 1e-4 + unit / 2);
+    }
 }
 
 TEST(Conv3d, EveryPassAccumulates) {
-  for (const auto& c : ci_cases()) {
-    SCOPED_TRACE(c.what);
-    const Data d(c);
-    auto three_more = [&](const kernels::Conv3d& op) {
-      std::vector<Tensor> sums{full(c.x, 3), full(c.w, 3), full({c.w[0]}, 3)};
-      op.grad_input({}, c.options, d.dy.view(), d.w.view(), sums[0].view(), true);
-      op.grad_weight({}, c.options, d.x.view(), d.dy.view(), sums[1].view(), true);
-      op.grad_bias({}, d.dy.view(), sums[2].view(), true);
-      return sums;
-    };
-    const std::vector<Tensor> got = three_more(kernels::conv3d_cpu);
-    const std::vector<Tensor> want = three_more(kernels::conv3d_reference);
-    const double b = bound(filter_size(c) + (c.w[0] ? d.y.size() / c.w[0] : 0) + c.w[0]);
-    for (size_t i = 0; i < got.size(); ++i) EXPECT_LE(error(got[i], want[i]), b) << i;
-    const std::vector<Tensor> plain{d.dx, d.dw, d.db};
-    for (size_t i = 0; i < got.size(); ++i)
-      if (plain[i].size()) {
-        EXPECT_NEAR(to_vector<float>(want[i])[0], to_vector<float>(plain[i])[0] + 3, 1e-4);
-      }
-  }
+  for (const auto& c : ci_cases())
+    for (Dtype type : {Dtype::f32, Dtype::bf16}) expect_sums(c, type);
 }
 
 /// Our own loops serve what oneDNN would not; they must be right for everything.
@@ -120,24 +138,27 @@ TEST(Conv3d, DepthwiseResultsDoNotDependOnThreads) {
   EXPECT_EQ(run(1), run(3));
 }
 
-TEST(Conv3d, ReadsAndWritesChannelSlices) {
-  for (const auto& c : ci_cases()) {
-    if (!c.x.size() || !c.w.size()) continue;
-    SCOPED_TRACE(c.what);
-    const Data d(c);
-    for (const auto* op : {&kernels::conv3d_reference, &kernels::conv3d_cpu}) {
-      const Slice x(d.x, 3, 2), dy(d.dy, 1, 6), w(d.w, 2, 1);
-      const Slice y(d.y.shape(), 5, 1), dx(c.x, 1, 3), dw(c.w, 1, 1);
-      op->forward({}, c.options, x.part.view(), w.part.view(), y.part.view(), {});
-      op->grad_input({}, c.options, dy.part.view(), w.part.view(), dx.part.view(), false);
-      op->grad_weight({}, c.options, x.part.view(), dy.part.view(), dw.part.view(), false);
-      const double b = bound(filter_size(c) + d.y.size() / c.w[0] + c.w[0]);
-      EXPECT_LE(error(y.part, d.y), b);
-      EXPECT_LE(error(dx.part, d.dx), b);
-      EXPECT_LE(error(dw.part, d.dw), b);
-      for (const Slice* s : {&x, &dy, &w, &y, &dx, &dw}) EXPECT_TRUE(s->neighbours_untouched());
-    }
+void expect_slices(const kernels::Conv3dCase& c, Dtype type) {
+  SCOPED_TRACE(std::string(c.what) + " in " + name_of(type));
+  const Data d(c, type);
+  for (const auto* op : {&kernels::conv3d_reference, &kernels::conv3d_cpu}) {
+    const Slice x(d.x, 3, 2), dy(d.dy, 1, 6), w(d.w, 2, 1);
+    const Slice y(d.y.shape(), 5, 1, type), dx(c.x, 1, 3, type), dw(c.w, 1, 1);
+    op->forward({}, c.options, x.part.view(), w.part.view(), y.part.view(), {});
+    op->grad_input({}, c.options, dy.part.view(), w.part.view(), dx.part.view(), false);
+    op->grad_weight({}, c.options, x.part.view(), dy.part.view(), dw.part.view(), false);
+    const double b = bound(filter_size(c) + d.y.size() / c.w[0] + c.w[0]);
+    EXPECT_LE(error(y.part, d.y), b + rounding(type));
+    EXPECT_LE(error(dx.part, d.dx), b + rounding(type));
+    EXPECT_LE(error(dw.part, d.dw), b);
+    for (const Slice* s : {&x, &dy, &w, &y, &dx, &dw}) EXPECT_TRUE(s->neighbours_untouched());
   }
+}
+
+TEST(Conv3d, ReadsAndWritesChannelSlices) {
+  for (const auto& c : ci_cases())
+    for (Dtype type : {Dtype::f32, Dtype::bf16})
+      if (c.x.size() && c.w.size()) expect_slices(c, type);
 }
 
 TEST(Conv3d, ReadsFrameAndTimeSlices) {
@@ -230,6 +251,24 @@ TEST(Conv3d, TheTapeAgreesWithTheReference) {
                                 bound(2 * 4 * 64)));
 }
 
+TEST(Conv3d, NarrowWeightsStandInForParametersInF32) {
+  const Conv3dOptions same{.pad_front = {1, 1, 1}, .pad_back = {1, 1, 1}};
+  for (Dtype type : {Dtype::bf16, Dtype::f16}) {
+    auto f = [&](const std::vector<Tensor>& in) {
+      const Tensor w = stand_in(cast(in[1].detach(), type), in[1]);
+      return conv3d(in[0], w, same, {.bias = in[2], .residual = in[3]});
+    };
+    const std::vector<Tensor> inputs{random({2, 3, 5, 5, 6}, 1, type), random({7, 3, 3, 3, 6}, 2),
+                                     random({7}, 3), random({2, 3, 5, 5, 7}, 4, type)};
+    EXPECT_TRUE(matches_reference(f, inputs, bound(162))) << type;
+    const Tensor x = parameter(inputs[0]), w = parameter(inputs[1]);
+    const Tensor y = f({x, w, inputs[2], inputs[3]});
+    backward(y, full(y.shape(), 1, type));
+    EXPECT_EQ(gradient(x).dtype(), type);
+    EXPECT_EQ(gradient(w).dtype(), Dtype::f32);
+  }
+}
+
 TEST(Conv3d, BranchesWriteTheirSlicesOfAConcatenation) {
   const Conv3dOptions same{.pad_front = {0, 1, 1}, .pad_back = {0, 1, 1}};
   auto f = [&](bool in_place) {
@@ -283,6 +322,15 @@ TEST(Conv3d, RefusesWhatDoesNotFit) {
               conv3d(x, random({8, 1, 3, 3, 6}, 1, Dtype::f64));
             }),
             "conv3d: x, w and y must have one type, got f32, f64 and f32");
+  EXPECT_EQ(refusal([&] { conv3d(cast(x, Dtype::bf16), w); }),
+            "conv3d: x, w and y must have one type, got bf16, f32 and bf16");
+  EXPECT_EQ(refusal([&] { conv3d(cast(x, Dtype::f16), cast(w, Dtype::f16), {}, {.residual = x}); }),
+            "conv3d: the residual must be f16 [1,2,2,2,8], got f32 [1,2,4,4,6]");
+  EXPECT_EQ(refusal([&] {
+              conv3d(cast(x, Dtype::f16), cast(w, Dtype::f16), {},
+                     {.bias = random({8}, 1, Dtype::f16)});
+            }),
+            "conv3d: bias, scale and shift must be f32 [8], got f16 [8]");
   EXPECT_EQ(refusal([&] { conv3d(x, w, {}, {.bias = random({7})}); }),
             "conv3d: bias, scale and shift must be f32 [8], got f32 [7]");
   EXPECT_EQ(refusal([&] { conv3d(x, w, {}, {.residual = x}); }),

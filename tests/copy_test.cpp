@@ -58,6 +58,43 @@ TEST(Copy, CastsBetweenTypes) {
   }
 }
 
+TEST(Copy, RoundsOnceToNarrowTypes) {
+  for (Backend b : both)
+    for (Dtype type : {Dtype::bf16, Dtype::f16})
+      for (const Shape& shape : {Shape{7}, Shape{2, 3, 4, 5, 11}}) {
+        const Tensor x = random(shape, 1), more = random(shape, 2);
+        Tensor y = poisoned(shape, type), back = poisoned(shape);
+        kernels::copy(b).forward({}, x.view(), y.view(), false);
+        kernels::copy(b).forward({}, y.view(), back.view(), false);
+        EXPECT_TRUE(tail_is_zero(y) && tail_is_zero(back)) << type << " on " << b;
+        // Half a unit in the last place at most, and as many values as rounding leaves.
+        EXPECT_LE(error(back, x), epsilon(type) / 2) << type << " on " << b;
+        kernels::copy(b).forward({}, more.view(), y.view(), true);
+        const std::vector<float> before = floats(back), added = floats(more), sum = floats(y);
+        kernels::dispatch_float("test", type, [&]<class T>(T) {
+          for (size_t i = 0; i < sum.size(); ++i) {
+            EXPECT_EQ(before[i], float(T(floats(x)[i])));
+            EXPECT_EQ(sum[i], float(T(double(before[i]) + double(added[i]))))
+                << type << " on " << b;
+          }
+        });
+      }
+}
+
+TEST(Copy, CastsAreDifferentiable) {
+  auto there_and_back = [](const std::vector<Tensor>& in) {
+    const Tensor narrow = cast(in[0], Dtype::bf16);
+    EXPECT_EQ(cast(narrow, Dtype::bf16).storage, narrow.storage);
+    return cast(narrow, Dtype::f32);
+  };
+  const Tensor x = parameter(random({3, 5}, 1)), dy = random({3, 5}, 2);
+  backward(there_and_back({x}), dy);
+  EXPECT_EQ(floats(gradient(x)), floats(cast(dy, Dtype::bf16)));  // rounded on its way
+  backward(there_and_back({x}), dy);
+  for (size_t i = 0; i < 15; ++i)
+    EXPECT_EQ(floats(gradient(x))[i], 2 * floats(cast(dy, Dtype::bf16))[i]);
+}
+
 TEST(Copy, FollowsFrameAndTimeSlices) {
   for (Backend b : both) {
     const Tensor x = random({2, 6, 3, 4, 5});
@@ -75,6 +112,9 @@ TEST(Copy, RefusesWhatDoesNotFit) {
               "copy: y must be [2,3], got [2,4]");
     EXPECT_EQ(refusal([&] { kernels::copy(b).forward({}, x.view(), z.view(), true); }),
               "copy: to accumulate, x and y must have one type, got f32 and f64");
+    const Tensor narrow = cast(x, Dtype::bf16);
+    EXPECT_EQ(refusal([&] { kernels::copy(b).forward({}, narrow.view(), x.view(), true); }),
+              "copy: to accumulate, x and y must have one type, got bf16 and f32");
   }
 }
 

@@ -42,7 +42,7 @@ struct MaxRun {
 };
 MaxRun run_max(Backend b, const Pool3dOptions& o, const Tensor& x) {
   const Shape out = pool3d_output(o, x.shape());
-  MaxRun r{poisoned(out), poisoned(out, pool3d_taps(o))};
+  MaxRun r{poisoned(out, x.dtype()), poisoned(out, pool3d_taps(o))};
   kernels::pool3d(b).max_forward({}, o, x.view(), r.y.view(), r.taps.view());
   return r;
 }
@@ -55,13 +55,15 @@ TEST(Pool3d, CpuMatchesReference) {
     // The maximum is one of its inputs: exact. Its gradient adds up to 343 windows, the average as
     // many inputs, in another order than the reference: two units in the last place a sum.
     const double bound = 16 * epsilon(Dtype::f32);
-    EXPECT_TRUE(matches_reference(max_of(c.options), {random(c.x)}, bound)) << c.x;
-    EXPECT_TRUE(matches_reference(average_of(c.options), {random(c.x)}, bound)) << c.x;
-    const Tensor x = random(c.x);
-    const MaxRun want = run_max(Backend::reference, c.options, x),
-                 got = run_max(Backend::cpu, c.options, x);
-    EXPECT_EQ(to_vector<float>(got.y), to_vector<float>(want.y)) << c.x;
-    EXPECT_EQ(error(got.taps, want.taps), 0) << c.x;
+    for (Dtype type : activation_types) {
+      const Tensor x = random(c.x, 1, type);
+      EXPECT_TRUE(matches_reference(max_of(c.options), {x}, bound)) << c.x << type;
+      EXPECT_TRUE(matches_reference(average_of(c.options), {x}, bound)) << c.x << type;
+      const MaxRun want = run_max(Backend::reference, c.options, x),
+                   got = run_max(Backend::cpu, c.options, x);
+      EXPECT_EQ(floats(got.y), floats(want.y)) << c.x << type;
+      EXPECT_EQ(error(got.taps, want.taps), 0) << c.x << type;
+    }
   }
   EXPECT_GE(cases, 15);
 }
@@ -143,32 +145,35 @@ TEST(Pool3d, TheFirstMaximumWinsAndNanWinsOverAll) {
 
 TEST(Pool3d, TakesChannelFrameAndTimeSlices) {
   const Pool3dOptions o{.kernel = {2, 3, 2}, .stride = {1, 2, 2}, .pad_front = {0, 1, 0}};
-  const Tensor x = random({2, 4, 5, 6, 7});
-  const Shape out = pool3d_output(o, x.shape());
-  for (Backend b : both) {
-    BackendScope scope(b);
-    const Slice from(x, 3, 2), max_to(out, 1, 4), average_to(out, 5, 3);
-    max_pool3d(from.part, o, max_to.part);
-    average_pool3d(from.part, o, average_to.part);
-    EXPECT_TRUE(max_to.neighbours_untouched() && average_to.neighbours_untouched()) << b;
-    EXPECT_EQ(error(max_to.part, max_pool3d(x, o)), 0) << b;
-    EXPECT_EQ(error(average_to.part, average_pool3d(x, o)), 0) << b;
+  for (Backend b : both)
+    for (Dtype type : activation_types) {
+      const Tensor x = random({2, 4, 5, 6, 7}, 1, type);
+      const Shape out = pool3d_output(o, x.shape());
+      BackendScope scope(b);
+      const Slice from(x, 3, 2), max_to(out, 1, 4, type), average_to(out, 5, 3, type);
+      max_pool3d(from.part, o, max_to.part);
+      average_pool3d(from.part, o, average_to.part);
+      EXPECT_TRUE(max_to.neighbours_untouched() && average_to.neighbours_untouched()) << b << type;
+      EXPECT_EQ(error(max_to.part, max_pool3d(x, o)), 0) << b << type;
+      EXPECT_EQ(error(average_to.part, average_pool3d(x, o)), 0) << b << type;
 
-    const MaxRun r = run_max(b, o, x);
-    const Tensor dy = random(out, 4), want_max = empty_like(x), want_average = empty_like(x);
-    const Slice dy_from(dy, 2, 2), dx_max(x.shape(), 6, 1), dx_average(x.shape(), 2, 3);
-    const auto& op = kernels::pool3d(b);
-    op.max_grad({}, o, dy.view(), r.taps.view(), want_max.view(), false);
-    op.average_grad({}, o, dy.view(), want_average.view(), false);
-    op.max_grad({}, o, dy_from.part.view(), r.taps.view(), dx_max.part.view(), false);
-    op.average_grad({}, o, dy_from.part.view(), dx_average.part.view(), false);
-    EXPECT_TRUE(dx_max.neighbours_untouched() && dx_average.neighbours_untouched()) << b;
-    EXPECT_EQ(error(dx_max.part, want_max), 0) << b;
-    EXPECT_EQ(error(dx_average.part, want_average), 0) << b;
+      const MaxRun r = run_max(b, o, x);
+      const Tensor dy = random(out, 4, type), want_max = empty_like(x),
+                   want_average = empty_like(x);
+      const Slice dy_from(dy, 2, 2), dx_max(x.shape(), 6, 1, type),
+          dx_average(x.shape(), 2, 3, type);
+      const auto& op = kernels::pool3d(b);
+      op.max_grad({}, o, dy.view(), r.taps.view(), want_max.view(), false);
+      op.average_grad({}, o, dy.view(), want_average.view(), false);
+      op.max_grad({}, o, dy_from.part.view(), r.taps.view(), dx_max.part.view(), false);
+      op.average_grad({}, o, dy_from.part.view(), dx_average.part.view(), false);
+      EXPECT_TRUE(dx_max.neighbours_untouched() && dx_average.neighbours_untouched()) << b << type;
+      EXPECT_EQ(error(dx_max.part, want_max), 0) << b << type;
+      EXPECT_EQ(error(dx_average.part, want_average), 0) << b << type;
 
-    const Tensor odd = slice(slice(random({4, 9, 5, 6, 7}), 1, 1, 4, 2), 0, 0, 2, 3);
-    EXPECT_EQ(error(max_pool3d(odd, o), max_pool3d(contiguous(odd), o)), 0) << b;
-  }
+      const Tensor odd = slice(slice(random({4, 9, 5, 6, 7}, 1, type), 1, 1, 4, 2), 0, 0, 2, 3);
+      EXPECT_EQ(error(max_pool3d(odd, o), max_pool3d(contiguous(odd), o)), 0) << b << type;
+    }
 }
 
 TEST(Pool3d, GradientsAccumulate) {
@@ -293,7 +298,7 @@ TEST(Pool3d, RefusesWhatDoesNotFit) {
             }),
             "pool3d: expected a floating-point tensor, got u8");
   EXPECT_EQ(refusal([&] { max_pool3d(random(x.shape(), 1, Dtype::f64), {}); }),
-            "pool3d: backend cpu computes in f32, got f64");
+            "pool3d: expected f32, bf16 or f16, got f64");
   const Tensor taps = empty(x.shape(), Dtype::i32);
   for (Backend b : both) {
     const auto& op = kernels::pool3d(b);

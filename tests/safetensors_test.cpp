@@ -76,7 +76,7 @@ TEST(Safetensors, DataIsDenseAndAligned) {
   EXPECT_EQ(bytes.size(), 8 + length + 15 * sizeof(float));
 }
 
-TEST(Safetensors, HalfPrecisionIsWidened) {
+TEST(Safetensors, HalfPrecisionStaysWhatItIs) {
   const Folder folder;
   // 1.5, -2, the smallest subnormal, infinity; then 1.5 and -2 as bf16.
   const uint16_t words[] = {0x3e00, 0xc000, 0x0001, 0x7c00, 0x3fc0, 0xc000};
@@ -86,8 +86,28 @@ TEST(Safetensors, HalfPrecisionIsWidened) {
   std::memcpy(bytes.data() + bytes.size() - 12, words, 12);
   write_bytes(folder / "a", bytes);
   const TensorFile file = read_safetensors(folder / "a");
-  EXPECT_EQ(to_vector<float>(file.find("h")), (std::vector<float>{1.5f, -2, 0x1p-24f, INFINITY}));
-  EXPECT_EQ(to_vector<float>(file.find("b")), (std::vector<float>{1.5f, -2}));
+  EXPECT_EQ(file.find("h").dtype(), Dtype::f16);
+  EXPECT_EQ(file.find("b").dtype(), Dtype::bf16);
+  EXPECT_EQ(floats(file.find("h")), (std::vector<float>{1.5f, -2, 0x1p-24f, INFINITY}));
+  EXPECT_EQ(floats(file.find("b")), (std::vector<float>{1.5f, -2}));
+  write_safetensors(folder / "b", file.tensors);
+  EXPECT_EQ(to_vector<float>(cast(read_safetensors(folder / "b").find("h"), Dtype::f32)),
+            floats(file.find("h")));
+}
+
+TEST(Safetensors, HalfPrecisionLoadsIntoParametersOfF32) {
+  const Folder folder;
+  struct Net : nn::Module {
+    Tensor weight = full({3, 5}, 0);
+    Net() { add_parameter("weight", weight); }
+  } net;
+  for (Dtype type : {Dtype::bf16, Dtype::f16}) {
+    const Tensor narrow = random({3, 5}, 1, type);
+    write_safetensors(folder / "a", {{"weight", narrow}});
+    load_weights(net, folder / "a");
+    EXPECT_EQ(net.weight.dtype(), Dtype::f32);
+    EXPECT_EQ(to_vector<float>(net.weight), floats(narrow));
+  }
 }
 
 TEST(Safetensors, EachDamageIsNamed) {

@@ -36,13 +36,26 @@ TEST(Sgd, AgreesWithTheReferenceOnEveryCase) {
         // The first step reads no velocity; and whoever writes a row writes its tail.
         if (first && o.momentum > 0) a.v = poisoned(c.w), b.v = poisoned(c.w);
         if (b.w.layout.tail) data<float>(b.w)[c.w[-1]] = std::nanf("");
-        kernels::sgd(both[0]).step({}, o, a.w.view(), a.g.view(), a.v.view(), first);
-        kernels::sgd(both[1]).step({}, o, b.w.view(), b.g.view(), b.v.view(), first);
+        kernels::sgd(both[0]).step({}, o, a.w.view(), a.g.view(), a.v.view(), first, {});
+        kernels::sgd(both[1]).step({}, o, b.w.view(), b.g.view(), b.v.view(), first, {});
         EXPECT_LE(error(b.w, a.w), bound) << c.w;
         EXPECT_LE(error(b.v, a.v), bound) << c.w;
         EXPECT_TRUE(tail_is_zero(b.w) && tail_is_zero(b.v));
       }
   }
+}
+
+TEST(Sgd, WritesTheWorkingCopyInTheSamePass) {
+  for (const Shape& shape : {Shape{50003}, Shape{3, 5}, Shape{2, 0}})
+    for (Dtype type : {Dtype::bf16, Dtype::f16})
+      for (Backend b : both)
+        for (const SgdOptions& o : rules) {
+          const Arrays a(shape);
+          const Tensor working = poisoned(shape, type);
+          kernels::sgd(b).step({}, o, a.w.view(), a.g.view(), a.v.view(), false, working.view());
+          EXPECT_EQ(floats(working), floats(cast(a.w, type))) << shape << type << b;
+          EXPECT_TRUE(tail_is_zero(working)) << shape << type << b;
+        }
 }
 
 TEST(Sgd, FollowsPyTorchExactly) {
@@ -61,7 +74,7 @@ TEST(Sgd, FollowsPyTorchExactly) {
       std::vector<float> got;
       for (size_t i = 0; i < gradients.size(); ++i) {
         const Tensor g = from_vector<float>({2}, gradients[i]);
-        kernels::sgd(b).step({}, options, w.view(), g.view(), v.view(), i == 0);
+        kernels::sgd(b).step({}, options, w.view(), g.view(), v.view(), i == 0, {});
         for (float x : to_vector<float>(w)) got.push_back(x);
       }
       EXPECT_EQ(got, want) << b << " " << options.momentum << options.weight_decay;
@@ -73,8 +86,8 @@ TEST(Sgd, WritesSlicesAndLeavesNeighboursAlone) {
     for (const SgdOptions& o : rules) {
       const Arrays dense({3, 5});
       const Slice w(dense.w, 1, 2), g(dense.g, 3, 0), v(dense.v, 2, 2);
-      kernels::sgd(b).step({}, o, w.part.view(), g.part.view(), v.part.view(), false);
-      kernels::sgd(b).step({}, o, dense.w.view(), dense.g.view(), dense.v.view(), false);
+      kernels::sgd(b).step({}, o, w.part.view(), g.part.view(), v.part.view(), false, {});
+      kernels::sgd(b).step({}, o, dense.w.view(), dense.g.view(), dense.v.view(), false, {});
       EXPECT_EQ(to_vector<float>(w.part), to_vector<float>(dense.w)) << b;
       EXPECT_EQ(to_vector<float>(v.part), to_vector<float>(dense.v)) << b;
       EXPECT_TRUE(w.neighbours_untouched() && v.neighbours_untouched()) << b;
@@ -85,7 +98,8 @@ TEST(Sgd, RefusesWhatHasNoMeaning) {
   const Arrays a({3});
   for (Backend b : both) {
     auto says = [&](const SgdOptions& o, const Tensor& g, const Tensor& v) {
-      return refusal([&] { kernels::sgd(b).step({}, o, a.w.view(), g.view(), v.view(), true); });
+      return refusal(
+          [&] { kernels::sgd(b).step({}, o, a.w.view(), g.view(), v.view(), true, {}); });
     };
     EXPECT_EQ(says({.momentum = 0.9}, a.g, {}), "sgd: momentum needs a velocity, got none");
     EXPECT_EQ(says({}, random({4}), {}), "sgd: g must be f32 [3], got f32 [4]");

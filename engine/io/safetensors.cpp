@@ -49,12 +49,11 @@ class Checksum {
 
 struct FileType {
   const char* name;
-  Dtype dtype;    ///< what it becomes in memory
-  int64_t bytes;  ///< of one element in the file
+  Dtype dtype;
 };
-constexpr FileType file_types[] = {
-    {"F32", Dtype::f32, 4}, {"F64", Dtype::f64, 8}, {"U8", Dtype::u8, 1},   {"I32", Dtype::i32, 4},
-    {"I64", Dtype::i64, 8}, {"F16", Dtype::f32, 2}, {"BF16", Dtype::f32, 2}};
+constexpr FileType file_types[] = {{"F32", Dtype::f32},  {"F64", Dtype::f64}, {"U8", Dtype::u8},
+                                   {"I32", Dtype::i32},  {"I64", Dtype::i64}, {"F16", Dtype::f16},
+                                   {"BF16", Dtype::bf16}};
 
 struct Entry {
   std::string name;
@@ -96,7 +95,8 @@ Entry parse_entry(const std::string& name, const json& value, const std::string&
   check(e.type, where, "has type ", type, "; known are F32, F64, F16, BF16, U8, I32, I64");
   check(value["shape"].size() <= size_t(kernels::max_rank), where, "has ", value["shape"].size(),
         " axes; at most ", kernels::max_rank, " are supported");
-  int64_t bytes = e.type->bytes, extent = 64;  // strides must not overflow beside an axis of 0
+  int64_t bytes = kernels::size_of(e.type->dtype),
+          extent = 64;  // strides must not overflow beside an axis of 0
   for (const json& size : value["shape"]) {
     check(size.is_number_unsigned() && size.get<uint64_t>() <= uint64_t(INT64_MAX), where,
           "has a size that is no whole number: ", size.dump());
@@ -148,37 +148,15 @@ Metadata parse_metadata(const json& header, const std::string& file) {
   return metadata;
 }
 
-/// IEEE binary16 as float: subnormals are exact, infinities and NaN stay what they are.
-float widen_f16(uint16_t h) {
-  const uint32_t sign = uint32_t(h & 0x8000u) << 16;
-  const uint32_t rest = h & 0x7fffu;
-  if (rest >= 0x7c00u) return std::bit_cast<float>(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
-  if (rest >= 0x400u) return std::bit_cast<float>(sign | ((rest << 13) + (112u << 23)));
-  const float magnitude = float(rest) * 0x1p-24f;
-  return sign ? -magnitude : magnitude;
-}
-
-float widen(const FileType& type, uint16_t word) {
-  return type.name[0] == 'F' ? widen_f16(word) : std::bit_cast<float>(uint32_t(word) << 16);
-}
-
 /// Fills t from dense row-major bytes, row by row: only t itself may be large.
-void read_rows(std::istream& in, const FileType& type, const Tensor& t, Checksum& sum) {
+void read_rows(std::istream& in, const Tensor& t, Checksum& sum) {
   if (!t.size()) return;
   const kernels::RowOffsets offset(t.layout);
-  const int64_t width = t.shape(-1), size = kernels::size_of(t.dtype());
-  std::vector<uint16_t> words(type.bytes == 2 ? size_t(width) : 0);
+  const int64_t size = kernels::size_of(t.dtype());
   for (int64_t r = 0; r < offset.rows(); ++r) {
     char* row = static_cast<char*>(t.layout.data) + offset(r) * size;
-    if (words.empty()) {
-      in.read(row, width * size);
-      sum.add(row, width * size);
-      continue;
-    }
-    in.read(reinterpret_cast<char*>(words.data()), width * 2);
-    sum.add(words.data(), width * 2);
-    for (int64_t i = 0; i < width; ++i)
-      reinterpret_cast<float*>(row)[i] = widen(type, words[size_t(i)]);
+    in.read(row, t.shape(-1) * size);
+    sum.add(row, t.shape(-1) * size);
   }
 }
 
@@ -230,7 +208,7 @@ TensorFile read_safetensors(const Path& path) {
   sum.add_header(text);
   for (const Entry& e : parse_entries(header, bytes - sizeof length - length, file)) {
     const Tensor t = empty(e.shape.rank ? e.shape : Shape{1}, e.type->dtype, Device::cpu);
-    read_rows(in, *e.type, t, sum);
+    read_rows(in, t, sum);
     result.tensors.push_back({e.name, t});
   }
   check(bool(in), file, "could not be read to its end");

@@ -26,9 +26,7 @@ struct TensorFile {
 /// Reads a .safetensors file: 8 bytes little-endian header length, that many bytes of JSON
 /// {name: {dtype, shape, data_offsets}, "__metadata__": {string: string}}, then the data, each
 /// tensor dense and row-major in our axis order (channels last).
-///   F32 F64 U8 I32 I64   as they are
-///   F16 BF16             widened to f32
-/// A tensor of rank 0 comes as [1].
+/// F32, F64, F16, BF16, U8, I32 and I64 become what they are. A tensor of rank 0 comes as [1].
 /// Source: github.com/huggingface/safetensors, README "Format".
 /// Where the metadata has "crc32", the file's checksum must be this.
 /// Errors: no such file; truncated; another checksum; a header that is too long, is no JSON of this
@@ -43,7 +41,8 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Name
 /// Parameters, then buffers of `module` under their paths.
 std::vector<NamedValue> state_of(const nn::Module& module);
 
-/// Copies `from` over the parameters and buffers of `module` of the same names. Other names in
+/// Copies `from` over the parameters and buffers of `module` of the same names; F16 and BF16 become
+/// f32. Other names in
 /// `from` that begin with `ignored` are no mistake (momentum beside the weights, say).
 /// Errors: one that lists every tensor that is missing, extra or of another shape or type (at most
 /// 8 of each); `module` is unchanged then. `source` is what the text calls `from`.

@@ -21,7 +21,8 @@ std::string listed(const std::vector<std::string>& names, const char* what) {
 std::string described(const Tensor& t) {
   std::ostringstream text;
   text << t.shape();
-  if (t.dtype() != Dtype::f32) text << " " << t.dtype();
+  // Narrow values become f32 without loss.
+  if (t.dtype() != Dtype::f32 && !kernels::is_narrow(t.dtype())) text << " " << t.dtype();
   return text.str();
 }
 
@@ -47,7 +48,7 @@ void load_state(const nn::Module& module, const TensorFile& from, const std::str
     if (ignored.empty() || !t.name.starts_with(ignored)) found[t.name] = t.value;
   std::vector<std::string> missing, extra, misshaped;
   const std::vector<nn::NamedTensor> wanted = members(module);
-  for (const auto& [name, tensor] : wanted) {
+  for (const auto& [name, tensor, working] : wanted) {
     const auto it = found.find(name);
     if (it == found.end()) {
       missing.push_back(name);
@@ -64,7 +65,7 @@ void load_state(const nn::Module& module, const TensorFile& from, const std::str
        {listed(missing, "missing"), listed(extra, "extra"), listed(misshaped, "of another shape")})
     if (!part.empty()) problems += (problems.empty() ? "" : ", ") + part;
   check(problems.empty(), "weights: ", source, " does not fit this network: ", problems);
-  for (const auto& [name, tensor] : wanted) copy(found[name], tensor->detach());
+  for (const nn::NamedTensor& w : wanted) copy(found[w.name], w.tensor->detach());
 }
 
 void load_weights(const nn::Module& module, const std::filesystem::path& path) {

@@ -14,7 +14,7 @@ Conv3d::Conv3d(Module* parent, const std::string& name, const Config& c)
   check(c.groups >= 1 && c.in % c.groups == 0 && c.out % c.groups == 0, "conv3d: ", c.groups,
         " groups must divide ", c.in, " and ", c.out, " channels");
   weight = full({c.out, c.kernel[0], c.kernel[1], c.kernel[2], c.in / c.groups}, 0);
-  add_parameter("weight", weight);
+  add_parameter("weight", weight, &working_weight);
   if (!c.bias) return;
   bias = full({c.out}, 0);
   add_parameter("bias", bias);
@@ -29,7 +29,7 @@ void Conv3d::reset(uint64_t seed) {
 Tensor Conv3d::forward(const Tensor& x, Conv3dExtras extras) const {
   auto scope = enter();
   extras.bias = bias;
-  return engine::conv3d(x, weight, geometry, extras);
+  return engine::conv3d(x, working_weight ? working_weight : weight, geometry, extras);
 }
 
 }  // namespace kinema::engine::nn

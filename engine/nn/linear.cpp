@@ -7,7 +7,7 @@ namespace kinema::engine::nn {
 Linear::Linear(Module* parent, const std::string& name, const Config& c)
     : Module(parent, name), relu(c.relu) {
   weight = full({c.out, c.in}, 0);
-  add_parameter("weight", weight);
+  add_parameter("weight", weight, &working_weight);
   if (!c.bias) return;
   bias = full({c.out}, 0);
   add_parameter("bias", bias);
@@ -25,7 +25,7 @@ void Linear::reset(uint64_t seed) {
 
 Tensor Linear::forward(const Tensor& x) const {
   auto scope = enter();
-  return engine::linear(x, weight, bias, relu);
+  return engine::linear(x, working_weight ? working_weight : weight, bias, relu);
 }
 
 }  // namespace kinema::engine::nn

@@ -8,9 +8,9 @@ Module::Module(Module* parent, const std::string& name) {
   parent->children_.push_back(this);
 }
 
-void Module::add_parameter(const std::string& name, Tensor& t) {
+void Module::add_parameter(const std::string& name, Tensor& t, Tensor* working) {
   t = parameter(t);
-  own_parameters_.push_back({path_.empty() ? name : path_ + "." + name, &t});
+  own_parameters_.push_back({path_.empty() ? name : path_ + "." + name, &t, working});
 }
 
 void Module::add_buffer(const std::string& name, Tensor& t) {

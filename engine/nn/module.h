@@ -10,6 +10,7 @@ namespace kinema::engine::nn {
 struct NamedTensor {
   std::string name;  ///< dotted path from the root, as in "layer1.conv.weight"
   Tensor* tensor;
+  Tensor* working = nullptr;  ///< null where only the tensor itself is ever read
 };
 
 /// Something with parameters, buffers and children, listed by name in the order of their making.
@@ -43,8 +44,9 @@ class Module {
  protected:
   /// Sets this module's own parameters and buffers to their initial values.
   virtual void reset(uint64_t seed) { (void)seed; }
-  /// Makes `t` a parameter of this module.
-  void add_parameter(const std::string& name, Tensor& t);
+  /// Makes `t` a parameter of this module. `working`, where it is given, is what the forward pass
+  /// reads in its place while it is given: a copy in bf16 or f16 (see set_precision()).
+  void add_parameter(const std::string& name, Tensor& t, Tensor* working = nullptr);
   /// Saved with the weights, not trained.
   void add_buffer(const std::string& name, Tensor& t);
 

@@ -5,10 +5,10 @@
 namespace kinema::engine {
 
 void adamw_step(const AdamWOptions& options, int64_t t, const Tensor& w, const Tensor& g,
-                const Tensor& m, const Tensor& v) {
-  kernels::check_adamw(options, t, w.view(), g.view(), m.view(), v.view());
+                const Tensor& m, const Tensor& v, const Tensor& working) {
+  kernels::check_adamw(options, t, w.view(), g.view(), m.view(), v.view(), working.view());
   kernels::adamw(backend_for("adamw", w.device()))
-      .step(w.stream(), options, t, w.view(), g.view(), m.view(), v.view());
+      .step(w.stream(), options, t, w.view(), g.view(), m.view(), v.view(), working.view());
 }
 
 void check_adamw(const AdamWOptions& options) { kernels::check_adamw_options(options); }

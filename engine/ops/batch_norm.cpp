@@ -33,7 +33,8 @@ Tensor batch_norm(const Tensor& x, const BatchNormWeights& weights, bool trainin
 
   const auto& op = kernels::batch_norm(backend_for("batch_norm", x.device()));
   const Shape channels{x.shape(-1)};
-  const Tensor mean = empty(channels, x.dtype(), x.device()), rstd = empty_like(mean);
+  const Tensor mean = empty(channels, kernels::wide_of(x.dtype()), x.device());
+  const Tensor rstd = empty_like(mean);
   const auto forward = training ? op.train_forward : op.infer_forward;
   forward(x.stream(), options, x.view(), p, epilogue, y.view(), {mean.view(), rstd.view()});
 

@@ -13,7 +13,7 @@ struct BatchNormExtras {
   Tensor out{};  ///< write here (a slice of channels, say) instead of into fresh memory
 };
 
-/// All [C], of x's type. Gradients go to gamma and beta.
+/// All [C], f32 (f64 beside f64). Gradients go to gamma and beta.
 struct BatchNormWeights {
   Tensor gamma, beta;
   Tensor running_mean, running_var;  ///< updated in place in training

@@ -35,9 +35,15 @@ int64_t packed_bytes() { return packed; }
 void count_packed(const Tensor& copied) { packed += copied.storage->bytes(); }
 
 Tensor cast(const Tensor& x, Dtype dtype) {
+  if (x.dtype() == dtype) return x;
   Tensor y = empty(x.shape(), dtype, x.device());
   copy(x, y);
-  return y;
+  return record("cast", y, {x}, [](const Tensor& dy, Gradients& to) {
+    if (!to.wants(0)) return;
+    const Target dx = to.target(0);
+    if (!dx.accumulate) return copy(dy, dx.grad);
+    copy(cast(dy, dx.grad.dtype()), dx.grad, true);
+  });
 }
 
 }  // namespace kinema::engine

@@ -15,7 +15,8 @@ Tensor contiguous(const Tensor& x);
 int64_t packed_bytes();
 void count_packed(const Tensor& copied);
 
-/// A fresh tensor of `dtype` with the values of x. Not differentiable.
+/// The values of x in `dtype`: x itself where that is its type, else a fresh tensor.
+/// Differentiable: the gradient is rounded to x's type.
 Tensor cast(const Tensor& x, Dtype dtype);
 
 }  // namespace kinema::engine

@@ -13,10 +13,10 @@ const kernels::SoftmaxCrossEntropy& op_for(const Tensor& t) {
 
 Tensor softmax_cross_entropy(const Tensor& logits, const Tensor& labels,
                              const SoftmaxCrossEntropyOptions& options) {
-  Tensor loss = empty({1}, logits.dtype(), logits.device());
+  Tensor loss = empty({1}, kernels::wide_of(logits.dtype()), logits.device());
   kernels::check_softmax_cross_entropy(options, logits.view(), labels.view(), loss.view());
   const bool taped = wants_grad(logits) && grad_mode();
-  const Tensor p = taped ? empty_like(logits) : Tensor{};
+  const Tensor p = taped ? empty(logits.shape(), loss.dtype(), logits.device()) : Tensor{};
   op_for(logits).forward(logits.stream(), options, logits.view(), labels.view(), loss.view(),
                          p.view());
   auto rule = [p, labels = labels.detach(), options](const Tensor& dy, Gradients& to) {
@@ -30,7 +30,7 @@ Tensor softmax_cross_entropy(const Tensor& logits, const Tensor& labels,
 Tensor softmax(const Tensor& x) {
   check(!wants_grad(x) || !grad_mode(),
         "softmax: has no gradient; run it under NoGrad or on a detached tensor");
-  Tensor p = empty_like(x);
+  Tensor p = empty(x.shape(), kernels::wide_of(x.dtype()), x.device());
   kernels::check_softmax(x.view(), p.view());
   op_for(x).softmax(x.stream(), x.view(), p.view());
   return record("softmax", p, {x}, nullptr);

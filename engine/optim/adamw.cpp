@@ -20,7 +20,8 @@ void AdamW::step(double rate) {
     AdamWOptions now = options_;
     now.rate = rate;
     if (!s.decays) now.weight_decay = 0;
-    adamw_step(now, t, s.of(arena_.values()), s.of(gradients), s.of(first_), s.of(second_));
+    adamw_step(now, t, s.of(arena_.values()), s.of(gradients), s.of(first_), s.of(second_),
+               s.of(arena_.working()));
   }
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include "engine/nn/precision.h"
 #include "engine/ops/copy.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/reduce.h"
@@ -10,40 +11,48 @@ namespace kinema::engine::optim {
 
 namespace {
 
-constexpr int64_t alignment = 64 / int64_t(sizeof(float));
-
-/// Elements that a fresh tensor of this shape takes, padding counted.
-int64_t room_for(const Shape& shape) {
-  const View v = kernels::fresh_layout(Dtype::f32, shape);
-  const int64_t all = shape.rank && shape.size() ? shape[0] * v.stride(0) : 0;
-  return kernels::round_up(std::max(all, kernels::span(v)), alignment);
+/// The layout of a fresh tensor of `precision`: rows are padded for the narrow copy too.
+View layout_of(Dtype precision, const Shape& shape) {
+  return kernels::fresh_layout(precision, shape);
 }
 
-/// A tensor of `shape` inside `flat`, laid out as a fresh one.
-Tensor place(const Tensor& flat, int64_t start, const Shape& shape) {
-  Tensor t{flat.storage, kernels::fresh_layout(Dtype::f32, shape), nullptr};
-  if (flat.layout.data) t.layout.data = data<float>(flat) + start;
-  return t;
+/// Elements that it takes, padding counted.
+int64_t room_for(Dtype precision, const Shape& shape) {
+  const View v = layout_of(precision, shape);
+  const int64_t all = shape.rank && shape.size() ? shape[0] * v.stride(0) : 0;
+  return kernels::round_up(std::max(all, kernels::span(v)), 64 / kernels::size_of(precision));
 }
 
 }  // namespace
 
-ParameterArena::ParameterArena(const nn::Module& module) {
+Tensor ParameterArena::place(const Tensor& flat, int64_t start, const Shape& shape) const {
+  Tensor t{flat.storage, layout_of(precision_, shape), nullptr};
+  t.layout.dtype = flat.dtype();
+  if (flat.layout.data)
+    t.layout.data = static_cast<char*>(flat.layout.data) + start * kernels::size_of(flat.dtype());
+  return t;
+}
+
+ParameterArena::ParameterArena(const nn::Module& module, Dtype precision) : precision_(precision) {
+  check(precision == Dtype::f32 || kernels::is_narrow(precision),
+        "arena: the precision must be f32, bf16 or f16, got ", precision);
+  nn::set_precision(module, Dtype::f32);
   const std::vector<nn::NamedTensor> all = module.parameters();
   std::map<const Node*, size_t> seen;
   int64_t size = 0;
-  for (const auto& [name, tensor] : all) {
+  for (const auto& [name, tensor, working] : all) {
     check(tensor->dtype() == Dtype::f32, "arena: parameters must be f32, but ", name, " is ",
           tensor->dtype());
     check(tensor->device() == all.front().tensor->device(), "arena: ", name,
           " lies on another device than ", all.front().name);
     if (!seen.emplace(tensor->node.get(), parts_.size()).second) continue;
     parts_.push_back({name, *tensor, size});
-    size += room_for(tensor->shape());
+    size += room_for(precision, tensor->shape());
   }
   const Device device = all.empty() ? current_device() : all.front().tensor->device();
   values_ = full({size}, 0, Dtype::f32, device);
   gradients_ = full({size}, 0, Dtype::f32, device);
+  if (precision != Dtype::f32) working_ = empty({size}, precision, device);
   for (Part& p : parts_) {
     Tensor home = place(values_, p.start, p.tensor.shape());
     copy(p.tensor, home);
@@ -51,7 +60,17 @@ ParameterArena::ParameterArena(const nn::Module& module) {
     p.tensor = home;
     place_gradient(home, place(gradients_, p.start, home.shape()));
   }
-  for (const auto& [name, tensor] : all) *tensor = parts_[seen[tensor->node.get()]].tensor;
+  update_working();
+  for (const auto& [name, tensor, working] : all) {
+    const Part& p = parts_[seen[tensor->node.get()]];
+    *tensor = p.tensor;
+    if (working && working_)
+      *working = stand_in(place(working_, p.start, p.tensor.shape()), *tensor);
+  }
+}
+
+void ParameterArena::update_working() {
+  if (working_) copy(values_, working_);
 }
 
 void ParameterArena::zero_grad() {

@@ -20,7 +20,8 @@ void Sgd::step(double rate) {
     SgdOptions now = options_;
     now.rate = rate;
     if (!s.decays) now.weight_decay = 0;
-    sgd_step(now, s.of(arena_.values()), s.of(gradients), s.of(velocity_), steps == 0);
+    sgd_step(now, s.of(arena_.values()), s.of(gradients), s.of(velocity_), steps == 0,
+             s.of(arena_.working()));
   }
   ++steps;
 }

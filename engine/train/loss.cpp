@@ -9,7 +9,9 @@ Tensor loss_of(const Tensor& scores, const Targets& targets, const LossOptions& 
     return softmax_cross_entropy(scores, labels, {.smoothing = options.label_smoothing});
   };
   if (!targets.partners) return against(targets.labels);
-  const auto weight = [&](double w) { return full({1}, w, scores.dtype(), scores.device()); };
+  const auto weight = [&](double w) {
+    return full({1}, w, kernels::wide_of(scores.dtype()), scores.device());
+  };
   return add(multiply(against(targets.labels), weight(targets.share)),
              multiply(against(targets.partners), weight(1 - targets.share)));
 }

@@ -2,6 +2,7 @@
 #include "kernels/adamw/adamw_options.h"
 #include "kernels/base/backend.h"
 #include "kernels/base/view.h"
+#include "kernels/base/working_copy.h"
 
 namespace kinema::kernels {
 
@@ -11,13 +12,15 @@ namespace kinema::kernels {
 ///   v = beta2 * v + (1 - beta2) * g * g
 ///   w = w - rate * m' / (sqrt(v') + eps),  m' = m / (1 - beta1^t),  v' = v / (1 - beta2^t)
 ///   w, g, m, v  any one shape, any strides, one type; m and v are 0 before the first step
-/// Tails that w, m and v own are zeroed.
+///   working     the new w in bf16 or f16, of any strides, for the next forward pass; or not given
+/// Tails that w, m, v and working own are zeroed.
 /// Source: Loshchilov and Hutter, arXiv:1711.05101, algorithm 2, in the form of torch.optim.AdamW
 /// (the decay is multiplied by the rate); Kingma and Ba, arXiv:1412.6980, algorithm 1.
 /// Errors: shapes or types differ; a rate, eps or decay below 0; a beta outside of [0, 1); a step
-/// below 1.
+/// below 1; a working copy of another type or shape.
 struct AdamW {
-  void (*step)(Stream, const AdamWOptions&, int64_t t, View w, View g, View m, View v);
+  void (*step)(Stream, const AdamWOptions&, int64_t t, View w, View g, View m, View v,
+               View working);
 };
 extern const AdamW adamw_reference, adamw_cpu;
 inline constexpr AdamW adamw_meta = {ignored};
@@ -36,8 +39,9 @@ inline void check_adamw_options(const AdamWOptions& o) {
 }
 
 inline void check_adamw(const AdamWOptions& o, int64_t t, const View& w, const View& g,
-                        const View& m, const View& v) {
+                        const View& m, const View& v, const View& working) {
   check_adamw_options(o);
+  check_working_copy("adamw", w, working);
   check(t >= 1, "adamw: steps count from 1, got ", t);
   const auto like_w = [&](const char* name, const View& a) {
     check(a.shape == w.shape && a.dtype == w.dtype, "adamw: ", name, " must be ", w.dtype, " ",

@@ -18,16 +18,18 @@ void step_one(const AdamWOptions& o, int64_t t, T& w, T g, T& m, T& v) {
   v = T(square);
 }
 
-void step(Stream, const AdamWOptions& o, int64_t t, View w, View g, View m, View v) {
-  check_adamw(o, t, w, g, m, v);
+void step(Stream, const AdamWOptions& o, int64_t t, View w, View g, View m, View v, View working) {
+  check_adamw(o, t, w, g, m, v, working);
   if (!w.size()) return;
   dispatch_float("adamw", w.dtype, [&]<class T>(T) {
     const RowOffsets in_w(w), in_g(g), in_m(m), in_v(v);
+    const WorkingCopy copy(working);
     const int64_t length = w.shape[-1];
     for (int64_t r = 0; r < in_w.rows(); ++r) {
       T *row = data<T>(w) + in_w(r), *mean = data<T>(m) + in_m(r), *square = data<T>(v) + in_v(r);
       for (int64_t i = 0; i < length; ++i)
         step_one(o, t, row[i], data<const T>(g)[in_g(r) + i], mean[i], square[i]);
+      if constexpr (std::is_same_v<T, float>) copy.write(row, r, 0, length);
       std::fill_n(row + length, w.tail, T(0));
       std::fill_n(mean + length, m.tail, T(0));
       std::fill_n(square + length, v.tail, T(0));

@@ -8,8 +8,8 @@ namespace kinema::kernels {
 /// Each channel divided by the activity of its neighbours in the same pixel:
 ///   s[c] = k + alpha * sum of x[j]^2 over channels j with |j - c| <= (n - 1) / 2
 ///   y[c] = x[c] * s[c]^-beta
-///   x, y, dy, dx  one shape [...,C] of any rank, one type; any strides; channels past the ends of
-///                 a row count as 0
+///   x, y, dy, dx  one shape [...,C] of any rank, one floating-point type; any strides; computed in
+///                 f32 or wider, rounded once; channels past the ends of a row count as 0
 /// grad recomputes s, so that nothing but x is kept:
 ///   dx[c] = dy[c] * s[c]^-beta - 2 alpha beta x[c] * sum over the same j of dy[j] x[j]
 ///   s[j]^-(beta+1)

@@ -64,6 +64,42 @@ class Bordered {
   std::vector<float> values_;
 };
 
+/// Rows of one tensor in f32: where they lie, or converted in a buffer of the thread that asks.
+class Rows {
+ public:
+  explicit Rows(const View& v)
+      : view_(v), offset_(v), buffer_(size_t(is_narrow(v.dtype) ? v.shape[-1] : 0)) {}
+  /// Row r as it is.
+  const float* read(int64_t r) { return get(r, true); }
+  /// Row r, to be written by write(r); it holds what the tensor holds if `load` says so.
+  float* get(int64_t r, bool load) {
+    if (buffer_.empty()) return data<float>(view_) + offset_(r);
+    if (load) each(r, [](auto& value, float& wide) { wide = value; });
+    return buffer_.data();
+  }
+  /// Rounds row r to where it belongs, and zeroes the lanes behind it.
+  void write(int64_t r) {
+    if (!buffer_.empty()) each(r, []<class T>(T& value, float wide) { value = T(wide); });
+    dispatch_activation("local_response_norm", view_.dtype, [&]<class T>(T) {
+      std::fill_n(data<T>(view_) + offset_(r) + view_.shape[-1], view_.tail, T(0));
+    });
+  }
+
+ private:
+  /// f(element of row r, element of the buffer)
+  template <class F>
+  void each(int64_t r, F f) {
+    dispatch_activation("local_response_norm", view_.dtype, [&]<class T>(T) {
+      T* row = data<T>(view_) + offset_(r);
+      for (size_t c = 0; c < buffer_.size(); ++c) f(row[c], buffer_[c]);
+    });
+  }
+
+  View view_;
+  RowOffsets offset_;
+  std::vector<float> buffer_;
+};
+
 void square(const float* x, float* to, int64_t channels) {
   for (int64_t c = 0; c < channels; ++c) to[c] = x[c] * x[c];
 }
@@ -77,21 +113,22 @@ LocalResponseNormOptions clipped(LocalResponseNormOptions o, int64_t channels) {
 void forward(Stream, const LocalResponseNormOptions& options, View x, View y) {
   check_local_response_norm(options, x, y);
   if (!x.size()) return;
-  const RowOffsets from(x), to(y);
   const int64_t channels = x.shape[-1];
   const LocalResponseNormOptions o = clipped(options, channels);
   const float k = float(o.k), alpha = float(o.alpha);
-  parallel_for(from.rows(), std::max<int64_t>(1, grain / channels), [&](int64_t a, int64_t b) {
+  const int64_t rows = RowOffsets(x).rows();
+  parallel_for(rows, std::max<int64_t>(1, grain / channels), [&](int64_t a, int64_t b) {
+    Rows from(x), to(y);
     Bordered squares(channels, o.n / 2);
     specialise(o, [&](auto power, auto width) {
       for (int64_t r = a; r < b; ++r) {
-        const float *in = data<const float>(x) + from(r), *around = squares.windows();
-        float* out = data<float>(y) + to(r);
+        const float *in = from.read(r), *around = squares.windows();
+        float* out = to.get(r, false);
         square(in, squares.inner(), channels);
 #pragma omp simd
         for (int64_t c = 0; c < channels; ++c)
           out[c] = in[c] * power(k + alpha * window(around + c, width));
-        std::fill_n(out + channels, y.tail, 0.f);
+        to.write(r);
       }
     });
   });
@@ -102,17 +139,18 @@ void grad(Stream, const LocalResponseNormOptions& options, View x, View dy, View
   check_local_response_norm(options, x, dy);
   check_local_response_norm(options, x, dx);
   if (!x.size()) return;
-  const RowOffsets in_x(x), in_dy(dy), in_dx(dx);
   const int64_t channels = x.shape[-1];
   const LocalResponseNormOptions o = clipped(options, channels);
   const float k = float(o.k), alpha = float(o.alpha), factor = float(2 * o.alpha * o.beta);
-  parallel_for(in_x.rows(), std::max<int64_t>(1, grain / channels), [&](int64_t a, int64_t b) {
+  const int64_t rows = RowOffsets(x).rows();
+  parallel_for(rows, std::max<int64_t>(1, grain / channels), [&](int64_t a, int64_t b) {
+    Rows in_x(x), in_dy(dy), in_dx(dx);
     Bordered squares(channels, o.n / 2), shares(channels, o.n / 2);
     std::vector<float> powers(static_cast<size_t>(channels));
     specialise(o, [&](auto power, auto width) {
       for (int64_t r = a; r < b; ++r) {
-        const float *in = data<const float>(x) + in_x(r), *g = data<const float>(dy) + in_dy(r);
-        float *out = data<float>(dx) + in_dx(r), *p = powers.data(), *share = shares.inner();
+        const float *in = in_x.read(r), *g = in_dy.read(r);
+        float *out = in_dx.get(r, accumulate), *p = powers.data(), *share = shares.inner();
         const float *around = squares.windows(), *shared = shares.windows();
         square(in, squares.inner(), channels);
 #pragma omp simd
@@ -126,7 +164,7 @@ void grad(Stream, const LocalResponseNormOptions& options, View x, View dy, View
           const float v = g[c] * p[c] - factor * in[c] * window(shared + c, width);
           out[c] = accumulate ? out[c] + v : v;
         }
-        std::fill_n(out + channels, dx.tail, 0.f);
+        in_dx.write(r);
       }
     });
   });

@@ -1,6 +1,7 @@
 #pragma once
 #include "kernels/base/backend.h"
 #include "kernels/base/view.h"
+#include "kernels/base/working_copy.h"
 #include "kernels/sgd/sgd_options.h"
 
 namespace kinema::kernels {
@@ -10,12 +11,13 @@ namespace kinema::kernels {
 ///   v = d in the first step, else momentum * v + (1 - dampening) * d
 ///   w = w - rate * (nesterov ? d + momentum * v : v)       (without momentum: w - rate * d)
 ///   w, g, v  any one shape and strides, one type; v is not given where momentum is 0
-/// Tails that w and v own are zeroed.
+///   working  the new w in bf16 or f16, of any strides, for the next forward pass; or not given
+/// Tails that w, v and working own are zeroed.
 /// Source: Sutskever et al., ICML 2013, eqs. 1-4, in the form of torch.optim.SGD.
 /// Errors: shapes or types differ; momentum without v; a rate, momentum or decay below 0;
-/// Nesterov's step without momentum or with dampening.
+/// Nesterov's step without momentum or with dampening; a working copy of another type or shape.
 struct Sgd {
-  void (*step)(Stream, const SgdOptions&, View w, View g, View v, bool first_step);
+  void (*step)(Stream, const SgdOptions&, View w, View g, View v, bool first_step, View working);
 };
 extern const Sgd sgd_reference, sgd_cpu;
 inline constexpr Sgd sgd_meta = {ignored};
@@ -33,8 +35,10 @@ inline void check_sgd_options(const SgdOptions& o) {
         " and dampening ", o.dampening);
 }
 
-inline void check_sgd(const SgdOptions& o, const View& w, const View& g, const View& v) {
+inline void check_sgd(const SgdOptions& o, const View& w, const View& g, const View& v,
+                      const View& working) {
   check_sgd_options(o);
+  check_working_copy("sgd", w, working);
   check(g.shape == w.shape && g.dtype == w.dtype, "sgd: g must be ", w.dtype, " ", w.shape,
         ", got ", g.dtype, " ", g.shape);
   check(o.momentum == 0 || v, "sgd: momentum needs a velocity, got none");

@@ -1,4 +1,4 @@
-// Bound by memory: reads w, g and v once, writes w and v once.
+// Bound by memory: reads w, g and v once, writes w, v and the working copy once.
 #include <algorithm>
 #include "kernels/base/parallel.h"
 #include "kernels/sgd/sgd.h"
@@ -36,7 +36,14 @@ void with_momentum(const Factors& f, float* w, const float* g, float* v, int64_t
   }
 }
 
-void run(const SgdOptions& o, float* w, const float* g, float* v, int64_t length, bool first) {
+/// Elements of row `row` of the working copy from `start` on.
+struct Place {
+  const WorkingCopy& copy;
+  int64_t row, start;
+};
+
+void run(const SgdOptions& o, float* w, const float* g, float* v, int64_t length, bool first,
+         const Place& to) {
   const Factors f{float(o.rate), float(o.momentum), float(1 - o.dampening), float(o.weight_decay)};
   // In pieces that stay in the first cache between the two loops.
   constexpr int64_t piece = 1024;
@@ -49,25 +56,27 @@ void run(const SgdOptions& o, float* w, const float* g, float* v, int64_t length
     } else {
       with_momentum<false>(f, w + i, g + i, v + i, count, first);
     }
+    to.copy.write(w + i, to.row, to.start + i, count);
   }
 }
 
-void step(Stream, const SgdOptions& o, View w, View g, View v, bool first_step) {
-  check_sgd(o, w, g, v);
+void step(Stream, const SgdOptions& o, View w, View g, View v, bool first_step, View working) {
+  check_sgd(o, w, g, v, working);
   if (!w.size()) return;
   const int64_t length = w.shape[-1];
+  const WorkingCopy copy(working);
   float* velocity = v ? data<float>(v) : nullptr;
   if (w.shape.rank == 1)
     return parallel_for(length, grain, [&](int64_t a, int64_t b) {
       run(o, data<float>(w) + a, data<const float>(g) + a, v ? velocity + a : nullptr, b - a,
-          first_step);
+          first_step, {copy, 0, a});
     });
   const RowOffsets in_w(w), in_g(g), in_v(v ? v : w);
   parallel_for(in_w.rows(), std::max<int64_t>(1, grain / length), [&](int64_t a, int64_t b) {
     for (int64_t r = a; r < b; ++r) {
       float* row = data<float>(w) + in_w(r);
       float* row_v = v ? velocity + in_v(r) : nullptr;
-      run(o, row, data<const float>(g) + in_g(r), row_v, length, first_step);
+      run(o, row, data<const float>(g) + in_g(r), row_v, length, first_step, {copy, r, 0});
       std::fill_n(row + length, w.tail, 0.f);
       if (v) std::fill_n(row_v + length, v.tail, 0.f);
     }

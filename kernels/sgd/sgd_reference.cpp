@@ -16,11 +16,12 @@ void step_one(const SgdOptions& o, T& w, T g, T* v, bool first_step) {
   w = T(double(w) - o.rate * d);
 }
 
-void step(Stream, const SgdOptions& o, View w, View g, View v, bool first_step) {
-  check_sgd(o, w, g, v);
+void step(Stream, const SgdOptions& o, View w, View g, View v, bool first_step, View working) {
+  check_sgd(o, w, g, v, working);
   if (!w.size()) return;
   dispatch_float("sgd", w.dtype, [&]<class T>(T) {
     const RowOffsets in_w(w), in_g(g), in_v(v ? v : w);
+    const WorkingCopy copy(working);
     const int64_t length = w.shape[-1];
     for (int64_t r = 0; r < in_w.rows(); ++r) {
       T* row = data<T>(w) + in_w(r);
@@ -28,6 +29,7 @@ void step(Stream, const SgdOptions& o, View w, View g, View v, bool first_step) 
       for (int64_t i = 0; i < length; ++i)
         step_one(o, row[i], data<const T>(g)[in_g(r) + i], velocity ? velocity + i : nullptr,
                  first_step);
+      if constexpr (std::is_same_v<T, float>) copy.write(row, r, 0, length);
       std::fill_n(row + length, w.tail, T(0));
       if (velocity) std::fill_n(velocity + length, v.tail, T(0));
     }

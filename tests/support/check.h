@@ -13,8 +13,18 @@ namespace kinema::test {
 
 using namespace kinema::engine;
 
-/// 2^-23 and 2^-52: the distance from 1 to the next number.
-inline double epsilon(Dtype d) { return d == Dtype::f32 ? 0x1p-23 : 0x1p-52; }
+/// The distance from 1 to the next number.
+inline double epsilon(Dtype d) {
+  if (d == Dtype::bf16) return 0x1p-7;
+  if (d == Dtype::f16) return 0x1p-10;
+  return d == Dtype::f32 ? 0x1p-23 : 0x1p-52;
+}
+/// By how much the last rounding may tear apart what agrees within a bound of f32: results near the
+/// middle of two narrow numbers fall to either side, one unit in the last place apart.
+inline double rounding(Dtype d) { return kernels::is_narrow(d) ? epsilon(d) : 0; }
+
+/// The types that the cpu backend computes with.
+inline constexpr Dtype activation_types[] = {Dtype::f32, Dtype::bf16, Dtype::f16};
 
 /// Uniform in [low, high), the same for the same seed.
 Tensor random(const Shape& shape, uint64_t seed = 1, Dtype dtype = Dtype::f32, double low = -1,
@@ -46,7 +56,8 @@ bool tail_is_zero(const Tensor& t);
 using Function = std::function<Tensor(const std::vector<Tensor>&)>;
 
 /// Forward and every gradient of f on `backend` against the reference, both in the inputs' type.
-/// Inputs that are no floating-point tensors take no gradient. Succeeds within `bound` (see error).
+/// Inputs that are no floating-point tensors take no gradient. Succeeds within `bound` (see error),
+/// to which narrow results add their rounding().
 ::testing::AssertionResult matches_reference(const Function& f, const std::vector<Tensor>& inputs,
                                              double bound, Backend backend = Backend::cpu);
 
@@ -55,6 +66,9 @@ using Function = std::function<Tensor(const std::vector<Tensor>&)>;
 /// times the third derivative, and rounding about 1e-12.
 ::testing::AssertionResult gradient_is_right(const Function& f, const std::vector<Tensor>& inputs,
                                              double bound = 1e-6);
+
+/// The elements of t as f32.
+std::vector<float> floats(const Tensor& t);
 
 /// The text of the Error that f throws; "" if it throws none.
 std::string refusal(const std::function<void()>& f);
