@@ -1,0 +1,34 @@
+#pragma once
+#include "engine/train/stateful.h"
+
+namespace kinema::engine::train {
+
+/// The factor on the loss of a network that computes in f16, whose smallest number is 2^-24: with
+/// it the gradients of the activations keep clear of 0, and those of the weights are divided by it
+/// in f32. An update whose gradients overflow is skipped and halves the factor; it doubles after
+/// 2000 updates without one. All its values are powers of two, so that it rounds nothing.
+/// Source: Micikevicius et al., Mixed Precision Training, arXiv:1710.03740, section 3.2.
+class LossScale : public Stateful {
+ public:
+  static constexpr double first = 0x1p16, least = 1, most = 0x1p32;
+  static constexpr int64_t patience = 2000;  ///< updates
+
+  double factor() const { return factor_; }
+  /// Updates that were skipped so far.
+  int64_t skipped() const { return skipped_; }
+  /// After an update.
+  void succeeded();
+  /// After gradients that were not finite: true if a smaller factor may be tried, false if it is
+  /// the gradients themselves that are too large, or no numbers.
+  bool overflowed();
+
+  std::string name() const override { return "loss_scale"; }
+  nlohmann::json values() const override;
+  void restore(const nlohmann::json& values) override;
+
+ private:
+  double factor_ = first;
+  int64_t good_ = 0, skipped_ = 0;  ///< updates since the last change; of the whole run
+};
+
+}  // namespace kinema::engine::train
