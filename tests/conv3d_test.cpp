@@ -211,6 +211,28 @@ TEST(Conv3d, EpilogueEqualsItsComposition) {
   }
 }
 
+/// A network whose ReLUs hid a NaN would train on in silence with dead channels.
+TEST(Conv3d, AFusedReluKeepsNanAndInfinity) {
+  for (Backend b : {Backend::reference, Backend::cpu})
+    for (int64_t channels : {3, 12, 45})
+      for (int64_t groups : {int64_t(1), channels}) {
+        const BackendScope scope(b);
+        const Tensor x = full({1, 2, 4, 4, channels}, 1);
+        const Tensor w = full({channels, 1, 3, 3, channels / groups}, 0.5);
+        const Tensor bias = full({channels}, 0);
+        data<float>(bias)[0] = std::nanf("");
+        data<float>(bias)[1] = INFINITY;
+        data<float>(bias)[2] = -INFINITY;
+        const Tensor y = conv3d(x, w, {.groups = groups}, {.bias = bias, .relu = true});
+        const std::vector<float> values = to_vector<float>(y);
+        for (size_t i = 0; i < values.size(); i += size_t(channels)) {
+          EXPECT_TRUE(std::isnan(values[i])) << b << channels;
+          EXPECT_EQ(values[i + 1], INFINITY) << b << channels;
+          EXPECT_EQ(values[i + 2], 0) << b << channels;
+        }
+      }
+}
+
 TEST(Conv3d, GradientsByCentralDifferences) {
   auto r = [](const Shape& s, uint64_t seed) { return random(s, seed, Dtype::f64); };
   struct Case {

@@ -153,8 +153,9 @@ dnnl::convolution_forward::primitive_desc forward_desc(const Problem& p) {
   const memory::desc bias({p.k}, memory::data_type::f32, memory::format_tag::x);
   dnnl::primitive_attr attributes;
   if (p.relu) {
+    // x > 0 ? x : 0 * (e^x - 1): its eltwise_relu, a maximum with 0, would hide a NaN as 0.
     dnnl::post_ops relu;
-    relu.append_eltwise(1, dnnl::algorithm::eltwise_relu, 0, 0);
+    relu.append_eltwise(1, dnnl::algorithm::eltwise_elu, 0, 0);
     attributes.set_post_ops(relu);
   }
   using Desc = dnnl::convolution_forward::desc;
