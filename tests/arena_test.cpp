@@ -150,26 +150,6 @@ TEST(Arena, ASharedParameterIsHeldOnce) {
   EXPECT_EQ(net.again.node, net.weight.node);
 }
 
-TEST(Arena, ClippingScalesToTheBoundAndReturnsTheNorm) {
-  Net net;
-  optim::ParameterArena arena(net);
-  auto gradients = [&](float value) {
-    for (size_t i = 0; i < arena.count(); ++i) fill(arena.part(arena.values(), i), double(value));
-    arena.zero_grad();
-    backward_of({net.stem, net.weight, net.bias});
-  };
-  const double norm = 2 * std::sqrt(72 + 15 + 7);
-  gradients(2);
-  EXPECT_NEAR(optim::clip_gradient_norm(arena, 100), norm, 1e-9);
-  EXPECT_EQ(to_vector<float>(gradient(net.bias)), std::vector<float>(7, 2));
-  EXPECT_NEAR(optim::clip_gradient_norm(arena, 1), norm, 1e-9);
-  EXPECT_NEAR(optim::clip_gradient_norm(arena, 1), 1, 1e-6);
-  EXPECT_NEAR(to_vector<float>(gradient(net.stem))[0], 2 / norm, 1e-6);
-  gradients(std::numeric_limits<float>::infinity());
-  EXPECT_TRUE(std::isinf(optim::clip_gradient_norm(arena, 1)));
-  EXPECT_TRUE(std::isinf(to_vector<float>(gradient(net.bias))[0]));
-}
-
 TEST(Arena, RefusesWhatDoesNotFit) {
   struct Wide : nn::Module {
     Tensor w = random({2}, 1, Dtype::f64);
@@ -181,8 +161,6 @@ TEST(Arena, RefusesWhatDoesNotFit) {
   const optim::ParameterArena arena(net);
   EXPECT_EQ(refusal([&] { arena.part(random({3}), 0); }),
             "arena: expected memory of shape [144], got [3]");
-  EXPECT_EQ(refusal([&] { optim::clip_gradient_norm(arena, 0); }),
-            "clip_gradient_norm: the bound must be above 0, got 0");
   const optim::ParameterArena later(net);
   backward_of({net.bias});
   EXPECT_EQ(refusal([&] { arena.gradients(); }),
@@ -193,7 +171,6 @@ TEST(Arena, AnEmptyModuleHasAnEmptyArena) {
   const nn::Module none;
   const optim::ParameterArena arena(none);
   EXPECT_EQ(arena.values().shape(), (Shape{0}));
-  EXPECT_EQ(optim::clip_gradient_norm(arena, 1), 0);
 }
 
 }  // namespace

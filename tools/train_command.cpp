@@ -4,11 +4,10 @@
 #include <filesystem>
 #include <memory>
 #include "engine/data/loader.h"
-#include "engine/optim/schedule.h"
-#include "engine/optim/sgd.h"
 #include "engine/train/trainer.h"
 #include "tools/base/command.h"
 #include "tools/base/interrupt.h"
+#include "tools/base/learning_settings.h"
 #include "tools/base/network.h"
 #include "tools/base/resume.h"
 #include "tools/base/run_log.h"
@@ -26,11 +25,11 @@ struct Settings {
   double val_fraction = 0;
   ModelSettings network;
   ClipSettings clips;
-  int64_t epochs = 0, batch = 16, warmup = -1, seed = 1, threads = 0, workers = 2, eval_every = 1;
+  LearningSettings learning;
+  int64_t epochs = 0, batch = 16, seed = 1, threads = 0, workers = 2, eval_every = 1;
   int64_t memory_cap_mb = 512, cache_mb = 512, checkpoint_every = 0, keep = 2;
-  double lr = 0.1, momentum = 0.9, weight_decay = 1e-4, clip_norm = 0, label_smoothing = 0;
-  bool nesterov = false, quiet = false;
-  std::string schedule = "cosine", average = "softmax";
+  bool quiet = false;
+  std::string average = "softmax";
 };
 
 /// The two data sets: what is trained on and what is evaluated.
@@ -68,19 +67,6 @@ int64_t epochs_for(int64_t wanted, int64_t steps_an_epoch) {
   return wanted ? wanted : std::max<int64_t>(20, (199 + steps_an_epoch) / steps_an_epoch);
 }
 
-/// "step" divides the rate by 10 after a half and after three quarters of the run.
-engine::optim::Schedule schedule_of(const Settings& s, int64_t steps) {
-  using engine::optim::Schedule;
-  Schedule schedule{.rate = s.lr,
-                    .milestones = {steps / 2, steps * 3 / 4},
-                    .steps = steps,
-                    .warmup = s.warmup < 0 ? steps / 20 : s.warmup};
-  if (s.schedule == "step") schedule.kind = Schedule::Kind::step;
-  if (s.schedule == "cosine") schedule.kind = Schedule::Kind::cosine;
-  schedule.check();
-  return schedule;
-}
-
 /// runs/MODEL, or the first of runs/MODEL-2, -3, ... that does not exist.
 fs::path free_folder(const std::string& model) {
   fs::path path = fs::path("runs") / model;
@@ -94,8 +80,6 @@ void check_settings(const Settings& s) {
   usage(!s.model.empty(), "train: name a network with --model: ", model_names());
   usage(s.val.empty() || s.val_fraction == 0, "train: give either --val or --val-fraction");
   usage(s.val_fraction < 1, "--val-fraction must be below 1, got ", s.val_fraction);
-  usage(s.label_smoothing <= 1, "--label-smoothing must be at most 1, got ", s.label_smoothing);
-  usage(s.momentum < 1, "--momentum must be below 1, got ", s.momentum);
 }
 
 /// The network with its first weights, its recipe and its classes; these are as `old` has them, be
@@ -143,11 +127,12 @@ void say_result(const train::TrainResult& r, const Settings& s, const Data& data
         folder.string(), r.epochs, r.steps, 100 * r.best_top1, r.best_epoch);
   } else {
     text = fmt::format(
-        "{} epochs, {} steps: top-1 {:.1f}%, best {:.1f}% in epoch {}, of {} {}; "
+        "{} epochs, {} steps{}: top-1 {:.1f}%, best {:.1f}% in epoch {}, of {} {}; "
         "mean of {} over {} x {} views; run folder: {}",
-        r.epochs, r.steps, 100 * r.last.val_top1, 100 * r.best_top1, r.best_epoch,
-        data.held_out.samples.size(), data.evaluated, s.average, s.clips.clips, s.clips.crops,
-        folder.string());
+        r.epochs, r.steps,
+        r.stopped_early ? fmt::format(", ended by --patience {}", s.learning.patience) : "",
+        100 * r.last.val_top1, 100 * r.best_top1, r.best_epoch, data.held_out.samples.size(),
+        data.evaluated, s.average, s.clips.clips, s.clips.crops, folder.string());
   }
   std::printf("%s\n", text.c_str());
 }
@@ -186,10 +171,24 @@ void say_beginning(const Network& network, const Data& data, int64_t step) {
                    .c_str());
 }
 
+train::TrainOptions train_options(const Settings& s, int64_t epochs) {
+  train::TrainOptions o{
+      .epochs = epochs,
+      .evaluate_every = s.eval_every,
+      .checkpoint_every = s.checkpoint_every,
+      .seed = uint64_t(s.seed),
+      .average = s.average == "logits" ? train::Average::logits : train::Average::softmax,
+      .quiet = s.quiet,
+      .stop = interrupted};
+  s.learning.apply(o);
+  return o;
+}
+
 int run_training(Settings& s, Options& options) {
   ResumedRun old;
   if (!s.resume.empty()) old = take_up(s.resume, options);
   check_settings(s);
+  s.learning.settle(options);
   set_threads(s.threads);
   const Data data = read_data(s);
   Network network = make_network(s, options, data.train.classes, old);
@@ -198,13 +197,14 @@ int run_training(Settings& s, Options& options) {
   video::Loader clips(data.train, training, loader_options(s, true, 1));
   video::Loader held_out(data.held_out, network.recipe,
                          loader_options(s, false, network.recipe.views()));
-  const int64_t epochs = epochs_for(s.epochs, clips.batches());
+  const int64_t steps = s.learning.steps_of(clips.batches()), epochs = epochs_for(s.epochs, steps);
+  network.net->checkpoint_activations(s.learning.checkpoint_activations);
   engine::optim::ParameterArena arena(*network.net);
-  engine::optim::Sgd sgd(
-      arena, {.momentum = s.momentum, .nesterov = s.nesterov, .weight_decay = s.weight_decay});
+  const auto optimiser = s.learning.make_optimiser(arena);
+  const auto ema = s.learning.make_ema(*network.net, arena);
   const engine::optim::Schedule schedule =
       old.config.contains("schedule") ? engine::optim::schedule_from(old.config["schedule"])
-                                      : schedule_of(s, epochs * clips.batches());
+                                      : s.learning.schedule_for(epochs * steps);
   const nlohmann::json config = configuration(network, options, s, data, schedule);
   catch_interrupts();
   const auto folder = claim_folder(s, config, old);
@@ -217,45 +217,22 @@ int run_training(Settings& s, Options& options) {
                               .held_out = data.held_out},
                              epochs);
   const train::TrainResult result = log->watch([&] {
-    return train::train(
-        {.network = *network.net,
-         .forward = [&](const Tensor& x) { return network.net->forward(x); },
-         .arena = arena,
-         .optimiser = sgd,
-         .learning_rate = schedule,
-         .train = clips,
-         .held_out = held_out,
-         .folder = folder.get(),
-         .description = config,
-         .listeners = {log.get()},
-         .resume = old.checkpoint ? &*old.checkpoint : nullptr},
-        {.epochs = epochs,
-         .evaluate_every = s.eval_every,
-         .checkpoint_every = s.checkpoint_every,
-         .seed = uint64_t(s.seed),
-         .label_smoothing = s.label_smoothing,
-         .clip_norm = s.clip_norm,
-         .average = s.average == "logits" ? train::Average::logits : train::Average::softmax,
-         .quiet = s.quiet,
-         .stop = interrupted});
+    return train::train({.network = *network.net,
+                         .forward = [&](const Tensor& x) { return network.net->forward(x); },
+                         .arena = arena,
+                         .optimiser = *optimiser,
+                         .ema = ema.get(),
+                         .learning_rate = schedule,
+                         .train = clips,
+                         .held_out = held_out,
+                         .folder = folder.get(),
+                         .description = config,
+                         .listeners = {log.get()},
+                         .resume = old.checkpoint ? &*old.checkpoint : nullptr},
+                        train_options(s, epochs));
   });
   say_result(result, s, data, folder->path());
   return result.interrupted ? interrupted_exit() : 0;
-}
-
-void declare_optimiser(Options& options, Settings& s) {
-  options.add("--epochs", s.epochs,
-              "passes over the videos; 0: as many as give 200 steps, at least 20");
-  options.add("--batch", s.batch, "videos of a step", 1);
-  options.add("--lr", s.lr, "highest learning rate");
-  options.add("--momentum", s.momentum, "of SGD");
-  options.add_flag("--nesterov", s.nesterov, "Nesterov's form of the momentum");
-  options.add("--weight-decay", s.weight_decay, "of SGD, per step");
-  options.add_choice("--schedule", s.schedule, {"cosine", "step", "constant"},
-                     "course of the learning rate");
-  options.add("--warmup", s.warmup, "steps of linear warm-up; -1: a twentieth of all", -1);
-  options.add("--clip-norm", s.clip_norm, "bound on the norm of the gradient; 0: none");
-  options.add("--label-smoothing", s.label_smoothing, "share of the target given to all classes");
 }
 
 std::function<int()> define(Options& options) {
@@ -273,7 +250,10 @@ std::function<int()> define(Options& options) {
               "steps from one checkpoint to the next; 0: one at the end of each epoch");
   options.add("--keep", s->keep, "checkpoints that stay, beside the best", 1);
   options.add("--weights", s->weights, "checkpoint of the same network to start from");
-  declare_optimiser(options, *s);
+  options.add("--epochs", s->epochs,
+              "passes over the videos; 0: as many as give 200 steps, at least 20");
+  options.add("--batch", s->batch, "videos of a batch, of which --accumulate make a step", 1);
+  s->learning.declare(options);
   s->network.declare(options);
   s->clips.declare(options);
   options.add_choice("--average", s->average, {"softmax", "logits"},

@@ -56,4 +56,10 @@ Tensor batch_norm(const Tensor& x, const BatchNormWeights& weights, bool trainin
   return record("batch_norm", y, {x, weights.gamma, weights.beta, extras.residual}, rule);
 }
 
+void batch_statistics(const Tensor& x, const Tensor& mean, const Tensor& var) {
+  kernels::check_batch_norm_statistics(x.view(), mean.view(), var.view());
+  kernels::batch_norm(backend_for("batch_norm", x.device()))
+      .statistics(x.stream(), x.view(), mean.view(), var.view());
+}
+
 }  // namespace kinema::engine

@@ -26,4 +26,8 @@ struct BatchNormWeights {
 Tensor batch_norm(const Tensor& x, const BatchNormWeights& weights, bool training,
                   const BatchNormOptions& options = {}, const BatchNormExtras& extras = {});
 
+/// Mean and variance, divided by their number, of each channel of x [...,C], as training takes
+/// them. Not on the tape.
+void batch_statistics(const Tensor& x, const Tensor& mean, const Tensor& var);
+
 }  // namespace kinema::engine

@@ -1,11 +1,8 @@
 #include "engine/optim/arena.h"
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include "engine/nn/precision.h"
 #include "engine/ops/copy.h"
-#include "engine/ops/pointwise.h"
-#include "engine/ops/reduce.h"
 
 namespace kinema::engine::optim {
 
@@ -91,14 +88,6 @@ Tensor ParameterArena::part(const Tensor& flat, size_t i) const {
   check(flat.shape() == values_.shape(), "arena: expected memory of shape ", values_.shape(),
         ", got ", flat.shape());
   return place(flat, parts_[i].start, parts_[i].tensor.shape());
-}
-
-double clip_gradient_norm(const ParameterArena& arena, double most) {
-  check(most > 0, "clip_gradient_norm: the bound must be above 0, got ", most);
-  const Tensor& g = arena.gradients();
-  const double norm = std::sqrt(squared_norm(g));
-  if (std::isfinite(norm) && norm > most) scale_in_place(g, most / norm);
-  return norm;
 }
 
 }  // namespace kinema::engine::optim

@@ -58,10 +58,4 @@ class ParameterArena {
   Tensor values_, gradients_, working_;
 };
 
-/// Scales all gradients so that their common Euclidean norm is at most `most`; returns the norm
-/// before. A norm that is no finite number changes nothing: the caller sees it and decides.
-/// Source: Pascanu et al., ICML 2013, algorithm 1.
-/// Errors: `most` not above 0.
-double clip_gradient_norm(const ParameterArena& arena, double most);
-
 }  // namespace kinema::engine::optim

@@ -3,8 +3,10 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 #include "engine/optim/arena.h"
+#include "engine/optim/ema.h"
 #include "engine/optim/optimiser.h"
 #include "engine/train/evaluate.h"
+#include "engine/train/loss.h"
 #include "engine/train/run_folder.h"
 #include "engine/train/stateful.h"
 
@@ -15,8 +17,12 @@ struct TrainOptions {
   int64_t evaluate_every = 1;    ///< epochs; the last is always evaluated
   int64_t checkpoint_every = 0;  ///< steps; 0: at the end of each epoch alone
   uint64_t seed = 1;             ///< of what the network draws (dropout)
-  double label_smoothing = 0;
-  double clip_norm = 0;  ///< bound on the norm of the whole gradient; 0: none
+  LossOptions loss = {};
+  double mixup = 0;        ///< alpha of its Beta distribution; 0: none
+  double clip_norm = 0;    ///< bound on the norm of the whole gradient; 0: none
+  int64_t accumulate = 1;  ///< batches of a step
+  int64_t precise_bn = 0;  ///< batches that each evaluation's batch norms are measured on; 0: none
+  int64_t patience = 0;    ///< epochs without a better one that end the run; 0: none do
   Average average = Average::softmax;
   bool quiet = false;          ///< no progress line
   std::function<bool()> stop;  ///< asked after each step: true ends the run there
@@ -27,7 +33,7 @@ struct StepMetrics {
   int64_t step = 0;   ///< counted from 1 over the whole run
   int64_t epoch = 0;  ///< that it belongs to, counted from 1
   double learning_rate = 0, loss = 0;
-  double gradient_norm = 0;  ///< before clipping; NaN where it was not computed
+  double gradient_norm = 0;  ///< before clipping
   double clips_per_second = 0;
   double data_wait = 0;  ///< seconds of this step that waited for clips
   int64_t memory = 0;    ///< bytes that the process holds
@@ -51,6 +57,7 @@ struct Job {
   Forward forward;
   optim::ParameterArena& arena;
   optim::Optimiser& optimiser;
+  optim::Ema* ema = nullptr;  ///< the average that is evaluated and kept as best; none: the weights
   std::function<double(int64_t step)> learning_rate;  ///< steps count from 0 over the whole run
   video::Loader& train;
   video::Loader& held_out;      ///< what is evaluated

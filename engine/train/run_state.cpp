@@ -18,6 +18,11 @@ std::vector<io::NamedValue> state_tensors(const Job& job) {
   std::vector<io::NamedValue> all;
   for (const auto& [name, value] : job.optimiser.state()) all.push_back({name, value});
   all = prefixed("optimiser", std::move(all));
+  if (job.ema) {
+    std::vector<io::NamedValue> averages;
+    for (const auto& [name, value] : job.ema->state()) averages.push_back({name, value});
+    for (io::NamedValue& t : prefixed("ema", std::move(averages))) all.push_back(std::move(t));
+  }
   for (const Stateful* part : job.parts)
     for (io::NamedValue& t : prefixed(part->name(), part->tensors())) all.push_back(std::move(t));
   return all;

@@ -1,40 +1,85 @@
 #include "engine/train/step.h"
 #include <cmath>
 #include "engine/autograd.h"
-#include "engine/ops/softmax_cross_entropy.h"
+#include "engine/ops/pointwise.h"
+#include "engine/ops/reduce.h"
+#include "engine/ops/views.h"
 #include "engine/random.h"
+#include "engine/train/fault.h"
+#include "engine/train/mixup.h"
 
 namespace kinema::engine::train {
 
-namespace {
-void check_finite(double value, const char* what, int64_t step) {
-  check(std::isfinite(value), "train: the ", what, " is no number at step ", step + 1,
-        "; try a lower --lr or --clip-norm");
+/// Forward and backward pass. `draw` tells its random numbers from those of all other passes, and
+/// `weight` multiplies the gradient.
+Step::Pass Step::pass(const video::Batch& batch, uint64_t draw, double weight) const {
+  RandomScope random(options_.seed, draw);
+  const Mixture mixed = mixup(batch.clips, batch.labels, options_.mixup);
+  const Tensor scores = job_.forward(mixed.clips);
+  const Tensor loss = loss_of(scores, mixed.targets, options_.loss);
+  const Pass done{scores.detach(), item(loss)};
+  if (std::isfinite(done.loss))
+    backward(loss, full(loss.shape(), weight, loss.dtype(), loss.device()));
+  return done;
 }
-}  // namespace
 
-StepResult Step::run(const video::Batch& batch, int64_t step, Metrics& metrics) {
-  RandomScope random(options_.seed, uint64_t(step));
-  StepResult result{.learning_rate = job_.learning_rate(step), .gradient_norm = NAN};
+StepResult Step::run(video::Batch batch, int64_t step, Metrics& metrics) {
+  StepResult result{.learning_rate = job_.learning_rate(step)};
+  BufferGuard statistics(job_.network);
   job_.arena.zero_grad();
-  Tensor logits;
-  {
-    const Tensor scores = job_.forward(batch.clips);
-    const Tensor loss =
-        softmax_cross_entropy(scores, batch.labels, {.smoothing = options_.label_smoothing});
-    logits = scores.detach();
-    result.loss = item(loss);
-    check_finite(result.loss, "loss", step);
-    backward(loss);
+  // The gradients of sums of losses, in units of the first batch, so that a single one needs no
+  // further pass over them; how many clips there are is known when the epoch has given them.
+  const double unit = double(batch.clips.shape(0));
+  for (int64_t i = 0; i < options_.accumulate; ++i) {
+    if (i > 0 && !job_.train.next(batch)) break;
+    const int64_t clips = batch.clips.shape(0);
+    const auto draw = uint64_t(step * options_.accumulate + i);
+    const Pass done = pass(batch, draw, double(clips) / unit);
+    result.gradient_norm = std::sqrt(squared_norm(job_.arena.gradients()));
+    if (!std::isfinite(done.loss) || !std::isfinite(result.gradient_norm)) {
+      statistics.put_back();
+      name_fault(batch, draw, step);
+    }
+    metrics.add_loss(done.loss, clips);
+    metrics.add(done.scores, batch.labels);
+    result.loss += done.loss * double(clips);
+    result.clips += clips;
   }
-  if (options_.clip_norm > 0) {
-    result.gradient_norm = optim::clip_gradient_norm(job_.arena, options_.clip_norm);
-    check_finite(result.gradient_norm, "gradient's norm", step);
-  }
+  const double mean = unit / double(result.clips);
+  result.loss /= double(result.clips);
+  result.gradient_norm *= mean;
+  const bool clip = options_.clip_norm > 0 && result.gradient_norm > options_.clip_norm;
+  const double scale = mean * (clip ? options_.clip_norm / result.gradient_norm : 1);
+  if (scale != 1) scale_in_place(job_.arena.gradients(), scale);
   job_.optimiser.step(result.learning_rate);
-  metrics.add_loss(result.loss, batch.labels.size());
-  metrics.add(logits, batch.labels);
+  if (job_.ema) job_.ema->update(step);
+  statistics.keep();
   return result;
+}
+
+std::optional<std::string> Step::fault_of_clips(const video::Batch& batch) const {
+  for (int64_t n = 0; n < batch.clips.shape(0); ++n) {
+    const Tensor clip = slice(batch.clips, 0, n, 1);
+    const auto fault = fault_of(clip);
+    if (!fault) continue;
+    const auto& samples = job_.train.dataset().samples;
+    return "the clip of \"" + samples[size_t(batch.index[size_t(n)])].path + "\" holds " + *fault;
+  }
+  return {};
+}
+
+/// Runs the pass again under observation: nothing has been changed that it reads.
+void Step::name_fault(const video::Batch& batch, uint64_t draw, int64_t step) const {
+  std::optional<std::string> fault = fault_of_weights(job_.network);
+  if (!fault) fault = fault_of_clips(batch);
+  if (!fault) {
+    const BufferGuard statistics(job_.network);
+    job_.arena.zero_grad();
+    fault = fault_of_pass(job_.network, [&] { pass(batch, draw, 1); });
+  }
+  fail("train: at step ", step + 1, " ",
+       fault.value_or("the sum of the gradients of several batches overflows"),
+       "; weights and checkpoints are as before it; try a lower --lr or --clip-norm");
 }
 
 }  // namespace kinema::engine::train

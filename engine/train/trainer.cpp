@@ -4,6 +4,9 @@
 #include <chrono>
 #include <cmath>
 #include <optional>
+#include "engine/random.h"
+#include "engine/train/fault.h"
+#include "engine/train/precise_norm.h"
 #include "engine/train/progress.h"
 #include "engine/train/run_state.h"
 #include "engine/train/step.h"
@@ -18,6 +21,14 @@ double since(Clock::time_point began) {
   return std::chrono::duration<double>(Clock::now() - began).count();
 }
 
+/// While it lives the network is what the average of its weights makes of it: batch norms that are
+/// measured meanwhile go with it.
+struct Averaged {
+  BufferGuard statistics;
+  optim::Ema::Scope weights;
+  Averaged(optim::Ema& ema, const nn::Module& network) : statistics(network), weights(ema) {}
+};
+
 /// Between its methods stands a RunState that a checkpoint can hold.
 class Trainer {
  public:
@@ -27,18 +38,21 @@ class Trainer {
         step_(job, options),
         state_(first_state(job)),
         line_(options.quiet),
-        steps_an_epoch_(job.train.batches()),
+        steps_an_epoch_((job.train.batches() + options.accumulate - 1) / options.accumulate),
         steps_before_(state_.steps) {}
 
   TrainResult run();
 
  private:
   void run_epoch();
-  void run_step(const video::Batch& batch);
-  void tell_step(const StepResult& step, int64_t clips);
+  void run_step(video::Batch batch);
+  void tell_step(const StepResult& step);
   void finish_epoch();
   std::optional<Evaluation> evaluate_held_out(const std::string& text, EpochMetrics& m);
+  bool measure_norms();
   bool take_best(const EpochMetrics& m);
+  bool out_of_patience() const;
+  void check_weights() const;
   void save();
   bool stopped() { return interrupted_ = interrupted_ || (options_.stop && options_.stop()); }
   std::string progress_text() const;
@@ -57,13 +71,19 @@ class Trainer {
 };
 
 TrainResult Trainer::run() {
-  while (state_.epochs < options_.epochs && !interrupted_) run_epoch();
+  while (state_.epochs < options_.epochs && !interrupted_ && !out_of_patience()) run_epoch();
   return {.epochs = state_.epochs,
           .steps = state_.steps,
           .best_epoch = state_.best_epoch,
           .best_top1 = state_.best_top1,
           .last = last_,
-          .interrupted = interrupted_};
+          .interrupted = interrupted_,
+          .stopped_early = state_.epochs < options_.epochs && out_of_patience()};
+}
+
+bool Trainer::out_of_patience() const {
+  return options_.patience && state_.best_epoch &&
+         state_.epochs - state_.best_epoch >= options_.patience;
 }
 
 void Trainer::run_epoch() {
@@ -71,33 +91,34 @@ void Trainer::run_epoch() {
   epoch_wait_ = step_wait_ = job_.train.wait_seconds();
   clips_before_ = state_.metrics.count();
   job_.network.train(true);
-  job_.train.start_epoch(state_.epochs, state_.epoch_steps);
+  job_.train.start_epoch(state_.epochs,
+                         std::min(state_.epoch_steps * options_.accumulate, job_.train.batches()));
   for (video::Batch batch; job_.train.next(batch);) {
-    run_step(batch);
+    run_step(std::move(batch));
     if (stopped()) return save();
     if (options_.checkpoint_every && state_.steps % options_.checkpoint_every == 0) save();
   }
   finish_epoch();
 }
 
-void Trainer::run_step(const video::Batch& batch) {
-  const StepResult done = step_.run(batch, state_.steps, state_.metrics);
+void Trainer::run_step(video::Batch batch) {
+  const StepResult done = step_.run(std::move(batch), state_.steps, state_.metrics);
   state_.learning_rate = done.learning_rate;
   ++state_.steps;
   ++state_.epoch_steps;
-  tell_step(done, batch.labels.size());
+  tell_step(done);
   if (line_.due()) line_.show(progress_text());
 }
 
 /// Tells the listeners of the step that has just ended; time and wait count from the one before.
-void Trainer::tell_step(const StepResult& step, int64_t clips) {
+void Trainer::tell_step(const StepResult& step) {
   const double wait = job_.train.wait_seconds(), seconds = since(step_began_);
   const StepMetrics m{.step = state_.steps,
                       .epoch = state_.epochs + 1,
                       .learning_rate = step.learning_rate,
                       .loss = step.loss,
                       .gradient_norm = step.gradient_norm,
-                      .clips_per_second = double(clips) / seconds,
+                      .clips_per_second = double(step.clips) / seconds,
                       .data_wait = wait - step_wait_,
                       .memory = memory_held()};
   for (Listener* l : job_.listeners) l->after_step(m);
@@ -139,6 +160,26 @@ std::optional<Evaluation> Trainer::evaluate_held_out(const std::string& text, Ep
   }
 }
 
+/// Precise batch norm over the first batches of the epoch that was just trained; false if the run
+/// was stopped meanwhile, with the statistics as they were.
+bool Trainer::measure_norms() {
+  if (!options_.precise_bn) return true;
+  BufferGuard before(job_.network);
+  job_.network.train(true);
+  job_.train.start_epoch(state_.epochs);
+  precise_norm(job_.network, [&] {
+    video::Batch batch;
+    for (int64_t i = 0; i < options_.precise_bn && !stopped() && job_.train.next(batch); ++i) {
+      // Dropout draws as in some step: which one means nothing, since nothing is learned here.
+      RandomScope random(options_.seed, uint64_t(i));
+      job_.forward(batch.clips);
+    }
+  });
+  if (interrupted_) return false;
+  before.keep();
+  return true;
+}
+
 /// Remembers m where it is the best so far.
 bool Trainer::take_best(const EpochMetrics& m) {
   const bool best = !state_.best_epoch || m.val_top1 > state_.best_top1 ||
@@ -163,11 +204,17 @@ void Trainer::finish_epoch() {
                  .val_top1 = NAN,
                  .val_top5 = NAN,
                  .data_wait = job_.train.wait_seconds() - epoch_wait_};
+  check_weights();
   const bool at_end = m.epoch == options_.epochs;
   std::optional<Evaluation> found;
+  std::optional<Averaged> averaged;
   if (at_end || m.epoch % std::max<int64_t>(options_.evaluate_every, 1) == 0) {
-    found = evaluate_held_out(text, m);
-    if (!found) return save();
+    if (job_.ema) averaged.emplace(*job_.ema, job_.network);
+    if (measure_norms()) found = evaluate_held_out(text, m);
+    if (!found) {
+      averaged.reset();
+      return save();
+    }
   }
   const bool best = found && take_best(m);
   m.seconds = since(epoch_began_);
@@ -178,6 +225,7 @@ void Trainer::finish_epoch() {
   // The checkpoint comes last: what a run killed before it has written is written again.
   if (job_.folder) {
     if (best) job_.folder->save_best(io::state_of(job_.network), describe(job_, state_));
+    averaged.reset();
     job_.folder->add(m);
     save();
   }
@@ -187,7 +235,15 @@ void Trainer::finish_epoch() {
   if (line_.due() || at_end) line_.show(text + held_out);
 }
 
+/// No checkpoint holds, and no epoch is judged by, weights that the last step has made overflow.
+void Trainer::check_weights() const {
+  if (const auto fault = fault_of_weights(job_.network))
+    fail("train: after step ", state_.steps, " ", *fault,
+         "; the checkpoints before it stay; try a lower --lr or --clip-norm");
+}
+
 void Trainer::save() {
+  check_weights();
   if (job_.folder) job_.folder->save(state_.steps, tensors_of(job_), describe(job_, state_));
 }
 

@@ -9,6 +9,7 @@ struct TrainResult {
   double best_top1 = 0;           ///< of the held-out videos
   EpochMetrics last;
   bool interrupted = false;
+  bool stopped_early = false;  ///< options.patience ran out
 };
 
 /// Epochs of steps (engine/train/step.h); after each epoch an evaluation, a line of metrics.csv and
