@@ -16,7 +16,7 @@ import unittest
 import zlib
 
 PROGRAM = os.environ["KINEMA_PROGRAM"]
-EPOCHS, STEPS = 6, 5  # of an epoch: 36 videos in batches of 8
+EPOCHS, STEPS = 6, 5  # of an epoch: 33 videos in batches of 8
 
 
 def start(*arguments, **how):
@@ -77,12 +77,15 @@ class Resume(unittest.TestCase):
     def setUpClass(cls):
         cls.scratch = tempfile.TemporaryDirectory()
         cls.root = pathlib.Path(cls.scratch.name)
-        cls.data = cls.root / "motion"
-        subprocess.run([PROGRAM, "generate", "motion", "--out", cls.data, "--clips", "4", "--frames", "6", "--size",
-                        "32"], check=True, capture_output=True)
+        subprocess.run([PROGRAM, "generate", "motion", "--out", cls.root / "motion", "--clips", "12", "--frames", "6",
+                        "--size", "32"], check=True, capture_output=True)
+        # Three classes; few held-out videos keep the pages of these many runs small.
+        cls.data = cls.root / "data"
+        for name in ("left", "right", "up"):
+            shutil.copytree(cls.root / "motion" / name, cls.data / name)
         # Dropout and flips: random numbers decide every step.
         cls.options = ["--data", cls.data, "--model", "slow_fusion", "--frames", 6, "--size", 32, "--widths", "4,6",
-                       "--epochs", EPOCHS, "--batch", 8, "--dropout", 0.3, "--flip", "--val-fraction", 0.25, "--quiet"]
+                       "--epochs", EPOCHS, "--batch", 8, "--dropout", 0.3, "--flip", "--val-fraction", 0.1, "--quiet"]
         cls.each_step = [*cls.options, "--checkpoint-every", 1]
         cls.whole, cls.whole_each_step = cls.root / "whole", cls.root / "whole_each_step"
         for run, options in ((cls.whole, cls.options), (cls.whole_each_step, cls.each_step)):
@@ -173,7 +176,7 @@ class Resume(unittest.TestCase):
                 hits += 1
                 self.assertEqual(len(list(run.glob("step-*.tmp"))), 1)
                 self.goes_on(run, self.whole_each_step)
-            if hits == 5:
+            if hits == 3:
                 return
         self.fail(f"met the writer {hits} times in 20 runs")
 
@@ -187,8 +190,8 @@ class Resume(unittest.TestCase):
             self.goes_on(run, self.whole)
 
     def test_interrupted_in_an_evaluation(self):
-        # One step an epoch and 30 views a video: nearly all the time is evaluation.
-        options = [*self.options, "--batch", 36, "--epochs", 3, "--eval-clips", 10, "--eval-crops", 3]
+        # One step an epoch and 150 views a video: most of the time is evaluation.
+        options = [*self.options, "--batch", 33, "--epochs", 3, "--eval-clips", 50, "--eval-crops", 3]
         whole, run = self.root / "whole_views", self.root / "views"
         self.assertEqual(train(*options, "--run", whole)[0], 0)
         self.interrupt(run, options, after=1)
@@ -198,9 +201,9 @@ class Resume(unittest.TestCase):
 
     def test_a_second_signal_ends_at_once(self):
         run = self.root / "large"
-        # A step of some seconds at least: 36 clips x 16 x 112 x 112 through 64 and 128 channels.
+        # A step of some seconds at least: 33 clips x 16 x 112 x 112 through 64 and 128 channels.
         job = start("--data", self.data, "--model", "slow_fusion", "--frames", 16, "--size", 112, "--widths", "64,128",
-                    "--batch", 36, "--run", run, "--memory-cap-mb", 4096)
+                    "--batch", 33, "--run", run, "--memory-cap-mb", 4096)
         wait_for(job, lambda: (run / "config.json").exists())
         job.send_signal(signal.SIGINT)
         time.sleep(0.2)
@@ -241,7 +244,7 @@ class Resume(unittest.TestCase):
         before = sorted(os.listdir(self.half))
         code, _, error = train("--resume", self.half, "--data", moved)
         self.assertEqual((code, error), (
-            1, "kinema: resume: the evaluation videos are not those that the run began with (12 then, 12 now; or other "
+            1, "kinema: resume: the evaluation videos are not those that the run began with (3 then, 3 now; or other "
                "names or classes); bring these back, or start a new run from its weights with --weights\n"))
         self.assertEqual(sorted(os.listdir(self.half)), before)
 
@@ -264,9 +267,9 @@ class Resume(unittest.TestCase):
     def test_a_damaged_checkpoint_falls_back(self):
         rng = random.Random(2)
         size = steps(self.half)[-1].stat().st_size
-        # Header, its length, weights, the last byte; then cuts, one to nothing.
-        flips = [3, 20, size - 1, *(rng.randrange(size) for _ in range(3))]
-        for at, cut in [(f, None) for f in flips] + [(None, c) for c in (0, 5, size // 2, size - 1)]:
+        # The header, the last byte, anywhere; then cuts. checkpoint_test tries every bit.
+        flips = [20, size - 1, rng.randrange(size), rng.randrange(size)]
+        for at, cut in [(f, None) for f in flips] + [(None, c) for c in (0, rng.randrange(size))]:
             run = self.copy_of(self.half)
             newest = steps(run)[-1]
             raw = bytearray(newest.read_bytes())
@@ -380,11 +383,11 @@ class Resume(unittest.TestCase):
     def test_a_disk_that_fills(self):
         disk = self.root / "disk"
         disk.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True)
         if mounted.returncode:
             self.skipTest("only root may mount a small disk")
         try:
-            for room in (0, 4096, 16384, 40960):
+            for room in (0, 24576):
                 run = disk / "run"
                 shutil.copytree(self.half, run, symlinks=True)
                 filler = disk / "filler"
@@ -392,7 +395,7 @@ class Resume(unittest.TestCase):
                 filler.write_bytes(bytes(max(0, free.f_bavail * free.f_bsize - room)))
                 before = {f.name: f.read_bytes() for f in steps(run)}
                 code, out, error = train("--resume", run)
-                if room < 16384:  # not even one more checkpoint
+                if not room:
                     last = error.splitlines()[-1]
                     self.assertEqual((code, out), (1, ""), error)
                     self.assertIn("No space left on device", last)
