@@ -149,6 +149,11 @@ void Decoder::check_patience() const {
         " s: it is damaged, or its disk does not answer");
 }
 
+void Decoder::skip_pixels() {
+  codec_->skip_idct = AVDISCARD_ALL;
+  codec_->skip_loop_filter = AVDISCARD_ALL;
+}
+
 const AVPacket* Decoder::next_packet() {
   patience_.renew();
   return read_packet();

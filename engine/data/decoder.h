@@ -50,6 +50,10 @@ class Decoder {
   /// counted. Errors: nothing comes for options.patience_seconds.
   const AVFrame* next();
 
+  /// From now on frames come as before, but their pixels are wrong: saves time where frames are
+  /// only counted.
+  void skip_pixels();
+
   /// The next packet of the video stream that holds data, undecoded; null at the end.
   const AVPacket* next_packet();
 

@@ -74,14 +74,15 @@ void VideoReader::State::make_list() {
 }
 
 void VideoReader::State::list_by_decoding() {
-  open(true);
+  Decoder counter(path, options, true);
+  counter.skip_pixels();
   list.timestamps.clear();
-  while (const AVFrame* f = decoder->next()) {
+  while (const AVFrame* f = counter.next()) {
     list.timestamps.push_back(f->pts);
     check(int64_t(list.timestamps.size()) <= most_frames, "video: ", path, " has more than ",
           most_frames, " frames");
   }
-  close_list(*decoder, list);
+  close_list(counter, list);
   next = -1;
   by_decoding = true;
 }
