@@ -123,6 +123,24 @@ TEST_F(Learning, TheAverageIsEvaluatedAndKeptAsBest) {
   EXPECT_EQ(to_vector<float>(last.tensors.find("state.ema.conv.weight")), averaged);
 }
 
+TEST_F(Learning, NarrowCopiesOfTheWeightsFollowTheAverage) {
+  Net net(true);
+  optim::ParameterArena arena(net, Dtype::bf16);
+  optim::Ema ema(net, arena, 0.5);
+  fill(arena.values(), 1);
+  arena.update_working();
+  ema.update(100);
+  {
+    const optim::Ema::Scope scope(ema);
+    EXPECT_NE(to_vector<float>(net.conv.weight), Floats(size_t(net.conv.weight.size()), 1));
+    const Tensor rounded = cast(net.conv.weight.detach(), Dtype::bf16);
+    EXPECT_EQ(to_vector<float>(cast(net.conv.working_weight, Dtype::f32)),
+              to_vector<float>(cast(rounded, Dtype::f32)));
+    EXPECT_EQ(net.conv.working_weight.node, net.conv.weight.node);
+  }
+  EXPECT_EQ(net.conv.working_weight.storage, arena.working().storage);
+}
+
 /// All that has a state at once, stopped within an epoch and taken up again: the same bits.
 TEST_F(Learning, EverythingIsTakenUpAgainWithinAnEpoch) {
   Training::Setting s = setting(3);

@@ -28,17 +28,21 @@ Ema::Scope::Scope(Ema& ema) {
   // Names that share a parameter all lie at its place, so that place tells where to point.
   for (const nn::NamedTensor& p : ema.module_.parameters()) {
     check(p.tensor->storage == values.storage, "ema: ", p.name, " does not lie in the arena");
-    before_.emplace_back(p.tensor, *p.tensor);
+    before_.push_back({p, *p.tensor, p.working ? *p.working : Tensor{}});
   }
-  for (const auto& [tensor, own] : before_) {
-    tensor->storage = ema.average_.storage;
-    tensor->layout.data =
+  for (const auto& [p, own, working] : before_) {
+    p.tensor->storage = ema.average_.storage;
+    p.tensor->layout.data =
         data<float>(ema.average_) + (static_cast<float*>(own.layout.data) - data<float>(values));
+    if (working) *p.working = stand_in(cast(p.tensor->detach(), working.dtype()), *p.tensor);
   }
 }
 
 Ema::Scope::~Scope() {
-  for (const auto& [tensor, own] : before_) *tensor = own;
+  for (const auto& [p, own, working] : before_) {
+    *p.tensor = own;
+    if (working) *p.working = working;
+  }
 }
 
 }  // namespace kinema::engine::optim

@@ -24,7 +24,8 @@ class Ema {
   std::vector<std::pair<std::string, Tensor>> state() const;
 
   /// While it lives, the module computes with the average. Nothing is copied: its tensors point
-  /// there. No step may be taken meanwhile.
+  /// there; only the copies in a narrow precision are made of the average. No step may be taken
+  /// meanwhile.
   /// Errors: a parameter that does not lie in the arena.
   class Scope {
    public:
@@ -34,7 +35,11 @@ class Ema {
     Scope& operator=(const Scope&) = delete;
 
    private:
-    std::vector<std::pair<Tensor*, Tensor>> before_;
+    struct Before {
+      nn::NamedTensor parameter;
+      Tensor tensor, working;
+    };
+    std::vector<Before> before_;
   };
 
  private:

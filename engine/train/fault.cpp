@@ -57,7 +57,7 @@ class FaultFinder : public Observer {
 }  // namespace
 
 std::optional<std::string> fault_of(const Tensor& t) {
-  if (t.dtype() != Dtype::f32 && t.dtype() != Dtype::f64) return {};
+  if (t.dtype() != Dtype::f32 && !kernels::is_narrow(t.dtype())) return {};
   // In double the squares of f32 do not overflow: the sum is finite where all elements are.
   if (t.size() == 0 || std::isfinite(squared_norm(t))) return {};
   for (float v : to_vector<float>(cast(t, Dtype::f32)))

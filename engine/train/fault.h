@@ -7,7 +7,7 @@
 namespace kinema::engine::train {
 
 /// "NaN" or "Inf", which of them t holds first; none if all of its elements are finite or no
-/// floating-point numbers. One pass over t.
+/// f32, bf16 or f16. One pass over t.
 std::optional<std::string> fault_of(const Tensor& t);
 
 /// The first parameter or buffer of `network` that is not finite, as "weight conv1.weight

@@ -19,7 +19,7 @@ class Statistics : public Observer {
   void saw(const char* op, const Tensor& y, const std::vector<Tensor>& inputs,
            const Work&) override {
     if (std::string(op) != "batch_norm") return;
-    const Tensor mean = empty({y.shape(-1)}, y.dtype()), var = empty_like(mean);
+    const Tensor mean = empty({y.shape(-1)}), var = empty_like(mean);
     batch_statistics(inputs[0], mean, var);
     const double count = double(y.size()) / double(y.shape(-1));
     seen_[current_path()].push_back({count, to_vector<float>(mean), to_vector<float>(var)});

@@ -1,6 +1,6 @@
-// torch_oracle IN OUT STEPS: loads the weights, clips and labels that tests/torch_test.py wrote,
-// runs the same network and optimiser, and writes outputs, gradients and the weights after STEPS
-// steps.
+// torch_oracle IN OUT STEPS sgd|adamw: loads the weights, clips and labels that tests/torch_test.py
+// wrote, runs the same network and optimiser, and writes outputs, gradients and the weights after
+// STEPS steps.
 #include <cstdio>
 #include <cstdlib>
 #include "engine/io/safetensors.h"
@@ -12,6 +12,7 @@
 #include "engine/ops/pool3d.h"
 #include "engine/ops/reduce.h"
 #include "engine/ops/softmax_cross_entropy.h"
+#include "engine/optim/adamw.h"
 #include "engine/optim/arena.h"
 #include "engine/optim/sgd.h"
 
@@ -57,12 +58,14 @@ struct Net : nn::Module {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4) return 2;
+  if (argc != 5) return 2;
   const io::TensorFile in = io::read_safetensors(argv[1]);
   Net net;
   for (const auto& p : net.parameters()) copy(in.find(p.name), *p.tensor);
   optim::ParameterArena arena(net);
+  const bool adamw = std::string(argv[4]) == "adamw";
   optim::Sgd sgd(arena, {.momentum = 0.9, .nesterov = true, .weight_decay = 1e-3});
+  optim::AdamW adam(arena, {.eps = 1e-3, .weight_decay = 0.1});
   std::vector<io::NamedValue> out;
   auto keep = [&](const std::string& name, const Tensor& t) {
     Tensor own = empty_like(t);
@@ -82,7 +85,11 @@ int main(int argc, char** argv) {
       keep("grad.x", gradient(x));
       for (const auto& p : net.parameters()) keep("grad." + p.name, gradient(*p.tensor));
     }
-    sgd.step(0.1);
+    if (adamw) {
+      adam.step(0.01);
+    } else {
+      sgd.step(0.1);
+    }
   }
   for (const auto& p : net.parameters()) keep("after." + p.name, *p.tensor);
   for (const auto& b : net.buffers()) keep("after." + b.name, *b.tensor);
