@@ -181,14 +181,15 @@ TEST(Recompute, HoldsInputsOfSegmentsAlone) {
 }
 
 TEST(Recompute, NetworksGiveTheSameBits) {
-  for (const models::Model* m : models::models()) {
+  for (const char* name :
+       {"single_frame", "late_fusion_pool", "late_fusion_fc", "early_fusion", "slow_fusion"}) {
     auto run = [&](bool on) {
-      const auto net = m->create({.classes = 3,
-                                  .frames = 4,
-                                  .height = 24,
-                                  .width = 24,
-                                  .widths = {4, 5, 6},
-                                  .dropout = 0.3});
+      const auto net = models::find_model(name).create({.classes = 3,
+                                                        .frames = 4,
+                                                        .height = 24,
+                                                        .width = 24,
+                                                        .widths = {4, 5, 6},
+                                                        .dropout = 0.3});
       net->initialise(1);
       net->checkpoint_activations(on);
       RandomScope draws(1, 2);
@@ -199,7 +200,7 @@ TEST(Recompute, NetworksGiveTheSameBits) {
       for (const auto& b : net->buffers()) all.push_back(to_vector<float>(*b.tensor));
       return all;
     };
-    EXPECT_EQ(run(true), run(false)) << m->name;
+    EXPECT_EQ(run(true), run(false)) << name;
   }
 }
 
