@@ -75,6 +75,7 @@ int evaluate(const Settings& s) {
   const video::Dataset data = read_data(s.data, n.classes);
   video::Loader loader(data, n.recipe,
                        {.batch = std::max<int64_t>(1, s.batch / n.recipe.views()),
+                        .views_at_once = s.batch,
                         .threads = int(s.workers),
                         .memory_cap_bytes = s.memory_cap_mb << 20,
                         .cache_bytes = 0});

@@ -1,60 +1,165 @@
 #include <fmt/format.h>
-#include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
-#include "engine/autograd.h"
-#include "engine/data/loader.h"
-#include "engine/train/evaluate.h"
+#include "engine/io/csv.h"
+#include "engine/io/files.h"
+#include "engine/train/predict.h"
 #include "tools/base/command.h"
+#include "tools/base/interrupt.h"
 #include "tools/base/network.h"
+#include "tools/base/score_video.h"
 
 namespace kinema::tools {
 
 namespace {
 
+namespace fs = std::filesystem;
 namespace train = engine::train;
+using nlohmann::json;
 
 struct Settings {
-  std::string file, run, weights;
+  std::vector<std::string> files;
+  std::string run, weights, csv, video;
   ViewSettings views;
-  int64_t threads = 0;
+  int64_t threads = 0, batch = 16;
+  double every = 0;
   bool json = false;
 };
 
+void check_settings(const Settings& s) {
+  usage(!s.files.empty(), "predict: expected a video FILE");
+  usage(s.csv.empty() || s.every > 0, "predict: --csv needs --every, the seconds between scores");
+  usage(s.video.empty() || s.files.size() == 1, "predict: --video takes one FILE, got ",
+        s.files.size());
+  for (const std::string& out : {s.csv, s.video}) {
+    const fs::path folder = fs::path(out).parent_path();
+    engine::check(folder.empty() || fs::is_directory(folder), "predict: no such folder: ", folder,
+                  " for \"", out, "\"");
+  }
+  std::error_code missing;
+  usage(s.video.empty() || !fs::equivalent(s.video, s.files[0], missing),
+        "predict: --video would overwrite its own FILE ", fs::path(s.video));
+}
+
+/// What is asked of the network, and where the answers go: standard output, a JSON value, a CSV.
+class Job {
+ public:
+  Job(const Settings& s, const Network& n, const train::Predictor& p)
+      : s_(s), network_(n), predictor_(p) {}
+
+  /// Answers for one file; false if it was interrupted. Errors: a video that cannot be read.
+  bool run(const std::string& file) {
+    json result = {{"file", file}, {"model", network_.model->name}, {"average", s_.views.average}};
+    if (s_.every > 0) {
+      over_time(file, result);
+    } else {
+      whole(file, result);
+    }
+    if (!s_.video.empty()) {
+      const double every = s_.every > 0 ? s_.every : 1;
+      if (!write_score_video(predictor_, network_.classes, file, every, s_.video)) return false;
+    }
+    results_.push_back(result);
+    return true;
+  }
+  void failed(const std::string& file, const std::string& reason) {
+    results_.push_back({{"file", file}, {"error", reason}});
+  }
+  void finish() const {
+    if (s_.json)
+      std::printf("%s\n", (s_.files.size() == 1 ? results_[0] : results_).dump(2).c_str());
+    if (s_.csv.empty()) return;
+    engine::io::write_whole(s_.csv, [&](std::ostream& out) {
+      out << "file,seconds,class,probability\n" << csv_;
+    });
+  }
+
+ private:
+  /// Of several files each answer stands under its name.
+  void print_name(const std::string& file) const {
+    if (!s_.json && s_.files.size() > 1) std::printf("%s\n", file.c_str());
+  }
+  void whole(const std::string& file, json& result) {
+    const std::vector<double> p = train::predict(predictor_, file);
+    print_name(file);
+    json top = json::array();
+    for (int64_t c : train::highest(p, 5)) {
+      top.push_back({{"class", network_.classes[size_t(c)]}, {"probability", p[size_t(c)]}});
+      if (!s_.json)
+        std::printf("%6.2f%%  %s\n", 100 * p[size_t(c)], network_.classes[size_t(c)].c_str());
+    }
+    result["clips"] = network_.recipe.clips;
+    result["crops"] = network_.recipe.crops;
+    result["top"] = top;
+  }
+  void over_time(const std::string& file, json& result) {
+    train::Timeline timeline(predictor_, file, s_.every);
+    print_name(file);
+    json scores = json::array();
+    for (train::Timeline::Point point; timeline.next(point);) {
+      const auto best = size_t(train::highest(point.probabilities, 1)[0]);
+      const std::string& name = network_.classes[best];
+      const double p = point.probabilities[best];
+      if (s_.json) {
+        scores.push_back({{"seconds", point.seconds}, {"class", name}, {"probability", p}});
+      } else {
+        std::printf("%9.2f s  %6.2f%%  %s\n", point.seconds, 100 * p, name.c_str());
+      }
+      if (!s_.csv.empty())
+        csv_ += fmt::format("{},{},{},{:.6f}\n", engine::io::csv_field(file), point.seconds,
+                            engine::io::csv_field(name), p);
+    }
+    result["every"] = s_.every;
+    result["crops"] = network_.recipe.crops;
+    result["scores"] = scores;
+  }
+
+  const Settings& s_;
+  const Network& network_;
+  const train::Predictor& predictor_;
+  json results_ = json::array();
+  std::string csv_;
+};
+
 int predict(const Settings& s) {
-  usage(!s.file.empty(), "predict: expected a video FILE");
+  check_settings(s);
   set_threads(s.threads);
   Network n = load_network(s.run, s.weights);
   s.views.apply(n.recipe);
-  engine::NoGrad off_tape;
-  const Tensor views = engine::video::load_views(s.file, n.recipe);
-  const std::vector<double> p =
-      train::average_views(train::rows_of(n.net->forward(views)), s.views.rule());
-  engine::check(std::isfinite(p[0]), "predict: the network's scores for \"", s.file,
-                "\" are no numbers; its weights are damaged");
-  nlohmann::json top = nlohmann::json::array();
-  for (int64_t c : train::highest(p, 5))
-    top.push_back({{"class", n.classes[size_t(c)]}, {"probability", p[size_t(c)]}});
-  if (s.json) {
-    const nlohmann::json result = {
-        {"file", s.file},          {"model", n.model->name},  {"average", s.views.average},
-        {"clips", n.recipe.clips}, {"crops", n.recipe.crops}, {"top", top}};
-    std::printf("%s\n", result.dump(2).c_str());
-    return 0;
+  const train::Predictor predictor{.forward = [&](const Tensor& x) { return n.net->forward(x); },
+                                   .recipe = n.recipe,
+                                   .average = s.views.rule(),
+                                   .batch = s.batch};
+  if (!s.video.empty()) catch_interrupts();
+  Job job(s, n, predictor);
+  int code = 0;
+  for (const std::string& file : s.files) {
+    try {
+      if (!job.run(file)) return interrupted_exit();
+    } catch (const engine::Error& e) {
+      std::fprintf(stderr, "kinema: %s\n", e.what());
+      job.failed(file, e.what());
+      code = 1;
+    }
   }
-  for (const nlohmann::json& t : top)
-    std::printf("%6.2f%%  %s\n", 100 * t["probability"].get<double>(),
-                t["class"].get<std::string>().c_str());
-  return 0;
+  job.finish();
+  return code;
 }
 
 std::function<int()> define(Options& options) {
   auto s = std::make_shared<Settings>();
-  options.add("FILE", s->file, "video");
+  options.add("FILE", s->files, "videos");
   declare_source(options, s->run, s->weights);
   s->views.declare(options);
+  options.add("--every", s->every, "seconds from one score to the next; 0: one answer a video");
+  options.add("--csv", s->csv, "file for the scores of --every: file,seconds,class,probability");
+  options.add("--video", s->video,
+              "file for the video with its scores drawn in (.mp4; every second without --every)");
+  options.add("--batch", s->batch, "clips that run through the network at once", 1);
   options.add("--threads", s->threads, "threads that compute; 0: all cores");
-  options.add_flag("--json", s->json, "print JSON");
+  options.add_flag("--json", s->json,
+                   "print JSON: an object, or a list of them for several videos");
   options.add_config();
   return [s] { return predict(*s); };
 }
@@ -62,6 +167,7 @@ std::function<int()> define(Options& options) {
 }  // namespace
 
 extern const Command predict_command;
-const Command predict_command = {"predict", "the five likeliest classes of a video file", define};
+const Command predict_command = {"predict", "the likeliest classes of videos, also over time",
+                                 define};
 
 }  // namespace kinema::tools

@@ -108,6 +108,7 @@ video::LoaderOptions loader_options(const Settings& s, bool training, int64_t vi
           .training = training,
           .shuffle = training,
           .seed = uint64_t(s.seed),
+          .views_at_once = s.batch,
           .threads = int(s.workers),
           .memory_cap_bytes = s.memory_cap_mb << 20,
           .cache_bytes = s.cache_mb << 20};

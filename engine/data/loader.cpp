@@ -8,6 +8,7 @@
 #include <numeric>
 #include <thread>
 #include "engine/data/sample_reader.h"
+#include "engine/data/view_pieces.h"
 
 namespace kinema::engine::video {
 
@@ -56,7 +57,8 @@ struct Loader::State {
   double waited = 0;
   bool stop = false;
 
-  std::vector<std::thread> threads;  // last: joined before the rest goes
+  std::unique_ptr<ViewPieces> pieces;  // if given, it makes all batches
+  std::vector<std::thread> threads;    // last: joined before the rest goes
 
   State(Dataset d, Recipe r, LoaderOptions o)
       : dataset(std::move(d)),
@@ -74,6 +76,7 @@ struct Loader::State {
 
   int64_t samples() const { return int64_t(dataset.samples.size()); }
   int64_t batches() const {
+    if (pieces) return samples() * pieces->pieces_a_sample();
     const int64_t full = samples() / options.batch;
     return full + (!options.drop_last && samples() % options.batch ? 1 : 0);
   }
@@ -151,7 +154,12 @@ Loader::Loader(Dataset dataset, Recipe recipe, LoaderOptions options) {
   check(!dataset.samples.empty(), "loader: the data set is empty");
   check(options.batch >= 1, "loader: batch must be positive, got ", options.batch);
   check(options.threads >= 1, "loader: threads must be positive, got ", options.threads);
-  const int64_t samples = int64_t(dataset.samples.size());
+  const int64_t samples = int64_t(dataset.samples.size()), at_once = options.views_at_once;
+  if (!options.training && at_once > 0 && recipe.views() > at_once) {
+    state_ = std::make_unique<State>(std::move(dataset), recipe, options);
+    state_->pieces = std::make_unique<ViewPieces>(state_->dataset, state_->recipe, state_->options);
+    return;
+  }
   check(!options.drop_last || samples >= options.batch, "loader: ", samples,
         " samples are less than one batch of ", options.batch, ", and short ones are dropped");
   const int64_t bytes = batch_bytes(recipe, std::min(options.batch, samples), options.training);
@@ -174,6 +182,7 @@ void Loader::start_epoch(int64_t epoch, int64_t first_batch) {
   State& s = *state_;
   check(first_batch >= 0 && first_batch <= s.batches(), "loader: an epoch has ", s.batches(),
         " batches, asked to begin with batch ", first_batch);
+  if (s.pieces) return s.pieces->start(first_batch);
   std::unique_lock lock(s.mutex);
   s.end = s.claimed;  // nobody begins another sample of the epoch before
   s.ready.wait(lock, [&] { return s.busy == 0; });
@@ -191,6 +200,7 @@ void Loader::start_epoch(int64_t epoch, int64_t first_batch) {
 
 bool Loader::next(Batch& batch) {
   State& s = *state_;
+  if (s.pieces) return s.pieces->next(batch);
   std::unique_lock lock(s.mutex);
   check(s.epoch >= 0, "loader: next() comes after start_epoch()");
   if (s.front * s.options.batch >= s.end) return false;
@@ -212,6 +222,7 @@ bool Loader::next(Batch& batch) {
 }
 
 double Loader::wait_seconds() const {
+  if (state_->pieces) return state_->pieces->wait_seconds();
   const std::lock_guard lock(state_->mutex);
   return state_->waited;
 }

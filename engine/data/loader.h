@@ -13,7 +13,8 @@ struct Batch {
   Tensor clips;                ///< f32 [N,T,H,W,3]
   Tensor labels;               ///< i64 [N]
   std::vector<int64_t> index;  ///< [N]: which sample of the data set
-  int64_t views = 1;           ///< 1 in training; recipe.clips * recipe.crops in testing
+  /// 1 in training; in testing recipe.views(), or less where they come in pieces.
+  int64_t views = 1;
 };
 
 struct LoaderOptions {
@@ -22,6 +23,10 @@ struct LoaderOptions {
   bool shuffle = false;    ///< a new order each epoch
   bool drop_last = false;  ///< leave out a last batch that is not full
   uint64_t seed = 1;
+  /// Testing with more views than this: they come in pieces of at most so many, one video after
+  /// another (`batch` and the cache play no part), so that memory does not grow with their number.
+  /// 0: all views of a sample in one batch.
+  int64_t views_at_once = 0;
   int threads = 2;                              ///< that decode
   int64_t memory_cap_bytes = int64_t(1) << 30;  ///< of batches that are made or wait
   int64_t cache_bytes = int64_t(512) << 20;     ///< of decoded, resized videos kept; 0: none

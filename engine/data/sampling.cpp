@@ -71,6 +71,12 @@ std::vector<int64_t> testing_frames(int64_t total, int64_t frames, int64_t strid
   return clip_frames(total, frames, stride, even(room, clip, clips));
 }
 
+std::vector<int64_t> frames_around(int64_t total, int64_t frames, int64_t stride, int64_t middle) {
+  const int64_t room = starts(total, frames, stride) - 1;
+  const int64_t start = std::clamp<int64_t>(middle - (frames - 1) * stride / 2, 0, room);
+  return clip_frames(total, frames, stride, start);
+}
+
 namespace {
 void check_fits(FrameSize frame, FrameSize crop) {
   check(

@@ -40,6 +40,9 @@ std::vector<int64_t> training_frames(int64_t total, int64_t frames, int64_t stri
 std::vector<int64_t> testing_frames(int64_t total, int64_t frames, int64_t stride, int64_t clip,
                                     int64_t clips);
 
+/// The clip whose middle lies nearest to frame `middle` and that the video holds. Loops as above.
+std::vector<int64_t> frames_around(int64_t total, int64_t frames, int64_t stride, int64_t middle);
+
 /// The upper left corner of a crop.
 struct Corner {
   int64_t y = 0, x = 0;

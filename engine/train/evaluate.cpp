@@ -3,6 +3,7 @@
 #include <cfloat>
 #include <chrono>
 #include <cmath>
+#include <optional>
 #include "engine/autograd.h"
 
 namespace kinema::engine::train {
@@ -29,14 +30,27 @@ class Inference {
 
 const char* name_of(Average average) { return average == Average::softmax ? "softmax" : "logits"; }
 
+ViewAverage::ViewAverage(int64_t views, Average average) : views_(views), average_(average) {
+  check(views > 0, "evaluate: at least one view is needed");
+}
+
+void ViewAverage::add(const std::vector<double>& scores) {
+  check(added_ < views_, "evaluate: more than ", views_, " views");
+  ++added_;
+  mean_.resize(scores.size());
+  const std::vector<double> v = average_ == Average::softmax ? softmax(scores) : scores;
+  for (size_t c = 0; c < v.size(); ++c) mean_[c] += v[c] / double(views_);
+}
+
+std::vector<double> ViewAverage::probabilities() const {
+  check(complete(), "evaluate: ", added_, " of ", views_, " views are known");
+  return average_ == Average::softmax ? mean_ : softmax(mean_);
+}
+
 std::vector<double> average_views(const std::vector<std::vector<double>>& scores, Average average) {
-  check(!scores.empty(), "evaluate: at least one view is needed");
-  std::vector<double> mean(scores[0].size());
-  for (const std::vector<double>& view : scores) {
-    const std::vector<double> v = average == Average::softmax ? softmax(view) : view;
-    for (size_t c = 0; c < mean.size(); ++c) mean[c] += v[c] / double(scores.size());
-  }
-  return average == Average::softmax ? mean : softmax(mean);
+  ViewAverage all(int64_t(scores.size()), average);
+  for (const std::vector<double>& view : scores) all.add(view);
+  return all.probabilities();
 }
 
 Evaluation evaluate(nn::Module& network, const Forward& forward, video::Loader& loader,
@@ -45,18 +59,24 @@ Evaluation evaluate(nn::Module& network, const Forward& forward, video::Loader& 
   Inference mode(network);
   Evaluation result{Metrics(int64_t(loader.dataset().classes.size())), {}, 0};
   loader.start_epoch(0);
+  const int64_t views = loader.recipe().views();
+  std::optional<ViewAverage> average_of;  // of the video whose views come in now
+  int64_t sample = -1;
   for (video::Batch batch; loader.next(batch);) {
     const std::vector<std::vector<double>> rows = rows_of(forward(batch.clips));
     const std::vector<int64_t> labels = to_vector<int64_t>(batch.labels);
-    for (size_t at = 0; at < rows.size(); at += size_t(batch.views)) {
-      const auto first = rows.begin() + int64_t(at);
-      std::vector<double> p = average_views({first, first + batch.views}, average);
-      result.metrics.add(p, labels[at]);
+    for (size_t r = 0; r < rows.size(); ++r) {
+      if (sample != batch.index[r]) average_of.emplace(views, average);
+      sample = batch.index[r];
+      average_of->add(rows[r]);
+      if (!average_of->complete()) continue;
+      std::vector<double> p = average_of->probabilities();
+      result.metrics.add(p, labels[r]);
       // A probability that underflows still gives a finite loss.
-      result.metrics.add_loss(-std::log(std::max(p[size_t(labels[at])], DBL_MIN)), 1);
-      result.answers.push_back({batch.index[at], std::move(p)});
+      result.metrics.add_loss(-std::log(std::max(p[size_t(labels[r])], DBL_MIN)), 1);
+      result.answers.push_back({sample, std::move(p)});
     }
-    if (progress) progress(result.metrics.count());
+    if (progress && result.metrics.count()) progress(result.metrics.count());
   }
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   return result;

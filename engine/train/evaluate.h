@@ -18,6 +18,24 @@ enum class Average {
 };
 const char* name_of(Average average);
 
+/// The answer that `views` views give together, taken one after another: holds one row of scores
+/// whatever their number, and its bits do not depend on how they came in pieces.
+class ViewAverage {
+ public:
+  /// Errors: no view.
+  ViewAverage(int64_t views, Average average);
+  /// The scores of the next view.
+  void add(const std::vector<double>& scores);
+  bool complete() const { return added_ == views_; }
+  /// Probabilities of the classes, once it is complete.
+  std::vector<double> probabilities() const;
+
+ private:
+  int64_t views_, added_ = 0;
+  Average average_;
+  std::vector<double> mean_;
+};
+
 /// Probabilities of the classes from the scores of each view.
 std::vector<double> average_views(const std::vector<std::vector<double>>& scores, Average average);
 

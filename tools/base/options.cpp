@@ -119,6 +119,18 @@ void Options::add(const std::string& name, std::vector<int64_t>& value, const st
       [&value] { return value; });
 }
 
+void Options::add(const std::string& name, std::vector<std::string>& values,
+                  const std::string& help) {
+  auto said = std::make_shared<std::vector<std::string>>();
+  CLI::Option* option = app_.add_option(name, *said, help)->type_name("TEXT");
+  // The text of a configuration file is one value.
+  const auto set = [&values, said](const std::string& text) {
+    values = said->empty() ? std::vector{text} : *said;
+  };
+  entries_.push_back(
+      {name, option, set, [&values] { return values; }, std::make_shared<std::string>()});
+}
+
 void Options::add_choice(const std::string& name, std::string& value,
                          const std::vector<std::string>& choices, const std::string& help) {
   std::string all;
