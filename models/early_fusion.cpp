@@ -13,7 +13,7 @@ EarlyFusion::EarlyFusion(const ModelOptions& o)
       dropout_(this, "dropout", o.dropout),
       classify_(this, "classify", {.in = features_.channels, .out = o.classes}) {}
 
-Tensor EarlyFusion::forward(const Tensor& clips) {
+Tensor EarlyFusion::scores(const Tensor& clips) {
   check_clips("early_fusion", clips, frames_, 0, 0);
   const Tensor pooled = global_average_pool(features_.forward(clips));
   return classify_.forward(dropout_.forward(pooled));

@@ -11,7 +11,7 @@ namespace kinema::models {
 class EarlyFusion : public Classifier {
  public:
   explicit EarlyFusion(const ModelOptions& options);
-  Tensor forward(const Tensor& clips) override;
+  Tensor scores(const Tensor& clips) override;
 
  private:
   int64_t frames_;

@@ -32,7 +32,7 @@ LateFusionFc::LateFusionFc(const ModelOptions& o)
       dropout_(this, "dropout", o.dropout),
       classify_(this, "classify", {.in = o.hidden, .out = o.classes}) {}
 
-Tensor LateFusionFc::forward(const Tensor& clips) {
+Tensor LateFusionFc::scores(const Tensor& clips) {
   check_clips("late_fusion_fc", clips, options_.frames, options_.height, options_.width);
   const Tensor pooled = pool_.forward(features_.forward(fold_frames(clips)));
   const Tensor all = unfold_frames(pooled, options_.frames);

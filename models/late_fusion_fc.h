@@ -12,7 +12,7 @@ namespace kinema::models {
 class LateFusionFc : public Classifier {
  public:
   explicit LateFusionFc(const ModelOptions& options);
-  Tensor forward(const Tensor& clips) override;
+  Tensor scores(const Tensor& clips) override;
 
  private:
   ModelOptions options_;

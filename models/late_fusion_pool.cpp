@@ -9,7 +9,7 @@ LateFusionPool::LateFusionPool(const ModelOptions& o)
       dropout_(this, "dropout", o.dropout),
       classify_(this, "classify", {.in = features_.channels, .out = o.classes}) {}
 
-Tensor LateFusionPool::forward(const Tensor& clips) {
+Tensor LateFusionPool::scores(const Tensor& clips) {
   check_clips("late_fusion_pool", clips, 0, 0, 0);
   const Tensor frames = features_.forward(fold_frames(clips));
   const Tensor pooled = global_average_pool(unfold_frames(frames, clips.shape(1)));

@@ -12,7 +12,7 @@ namespace kinema::models {
 class LateFusionPool : public Classifier {
  public:
   explicit LateFusionPool(const ModelOptions& options);
-  Tensor forward(const Tensor& clips) override;
+  Tensor scores(const Tensor& clips) override;
 
  private:
   ConvStack features_;

@@ -10,7 +10,7 @@ SingleFrame::SingleFrame(const ModelOptions& o)
       dropout_(this, "dropout", o.dropout),
       classify_(this, "classify", {.in = features_.channels, .out = o.classes}) {}
 
-Tensor SingleFrame::forward(const Tensor& clips) {
+Tensor SingleFrame::scores(const Tensor& clips) {
   check_clips("single_frame", clips, 0, 0, 0);
   const Tensor frames = features_.forward(fold_frames(clips));
   const Tensor scores = classify_.forward(dropout_.forward(global_average_pool(frames)));

@@ -15,7 +15,7 @@ SlowFusion::SlowFusion(const ModelOptions& o)
       dropout_(this, "dropout", o.dropout),
       classify_(this, "classify", {.in = features_.channels, .out = o.classes}) {}
 
-Tensor SlowFusion::forward(const Tensor& clips) {
+Tensor SlowFusion::scores(const Tensor& clips) {
   check_clips("slow_fusion", clips, 0, 0, 0);
   const Tensor pooled = global_average_pool(features_.forward(clips));
   return classify_.forward(dropout_.forward(pooled));

@@ -11,7 +11,7 @@ namespace kinema::models {
 class SlowFusion : public Classifier {
  public:
   explicit SlowFusion(const ModelOptions& options);
-  Tensor forward(const Tensor& clips) override;
+  Tensor scores(const Tensor& clips) override;
 
  private:
   ConvStack features_;

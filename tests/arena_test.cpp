@@ -1,6 +1,5 @@
 #include "engine/optim/arena.h"
 #include "engine/nn/linear.h"
-#include "engine/nn/precision.h"
 #include "engine/ops/pointwise.h"
 #include "engine/optim/adamw.h"
 #include "engine/optim/sgd.h"
@@ -120,20 +119,18 @@ TEST(Arena, PrecisionOfANetworkWithoutOne) {
   nn::Linear net(nullptr, "", 5, 3);
   net.initialise(1);
   const Tensor x = random({4, 5}, 1), want = net.forward(x);
-  nn::set_precision(net, Dtype::bf16);
+  net.set_precision(Dtype::bf16);
   EXPECT_EQ(refusal([&] { net.forward(x); }),
             "linear: x, w and y must have one type, got f32, bf16 and f32");
   const Tensor y = net.forward(cast(x, Dtype::bf16));
   // Weights, inputs and the result are rounded, by half a unit each; 5 products of at most 1.
   EXPECT_LE(error(y, want), 5 * epsilon(Dtype::bf16));
-  nn::set_precision(net, Dtype::f32);
+  net.set_precision(Dtype::f32);
   EXPECT_EQ(floats(net.forward(x)), floats(want));
-  EXPECT_EQ(refusal([&] { nn::set_precision(net, Dtype::f64); }),
+  EXPECT_EQ(refusal([&] { net.set_precision(Dtype::f64); }),
             "precision: expected f32, bf16 or f16, got f64");
-  EXPECT_EQ(refusal([&] { nn::precision_from("fp8"); }),
-            "precision: expected f32, bf16 or f16, got 'fp8'");
   EXPECT_EQ(refusal([&] { optim::ParameterArena(net, Dtype::u8); }),
-            "arena: the precision must be f32, bf16 or f16, got u8");
+            "precision: expected f32, bf16 or f16, got u8");
 }
 
 TEST(Arena, ASharedParameterIsHeldOnce) {

@@ -72,6 +72,7 @@ int evaluate(const Settings& s) {
   set_threads(s.threads);
   Network n = load_network(s.run, s.weights);
   s.views.apply(n.recipe);
+  s.views.set_precision(*n.net);
   const video::Dataset data = read_data(s.data, n.classes);
   video::Loader loader(data, n.recipe,
                        {.batch = std::max<int64_t>(1, s.batch / n.recipe.views()),

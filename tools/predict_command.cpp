@@ -127,6 +127,7 @@ int predict(const Settings& s) {
   set_threads(s.threads);
   Network n = load_network(s.run, s.weights);
   s.views.apply(n.recipe);
+  s.views.set_precision(*n.net);
   const train::Predictor predictor{.forward = [&](const Tensor& x) { return n.net->forward(x); },
                                    .recipe = n.recipe,
                                    .average = s.views.rule(),

@@ -23,7 +23,7 @@ class Conv3d : public Module {
 
   Conv3dOptions geometry;
   Tensor weight, bias;
-  Tensor working_weight;  ///< read in place of weight where it is given; see set_precision()
+  Tensor working_weight;  ///< read in place of weight while precision() is narrow
 
  protected:
   void reset(uint64_t seed) override;

@@ -22,7 +22,7 @@ class Linear : public Module {
 
   bool relu;
   Tensor weight, bias;
-  Tensor working_weight;  ///< read in place of weight where it is given; see set_precision()
+  Tensor working_weight;  ///< read in place of weight while precision() is narrow
 
  protected:
   void reset(uint64_t seed) override;

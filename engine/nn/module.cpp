@@ -1,4 +1,5 @@
 #include "engine/nn/module.h"
+#include "engine/ops/copy.h"
 
 namespace kinema::engine::nn {
 
@@ -42,6 +43,18 @@ void Module::initialise(uint64_t seed) {
 void Module::checkpoint_activations(bool on) {
   checkpoints_activations_ = on;
   for (Module* child : children_) child->checkpoint_activations(on);
+}
+
+void Module::set_precision(Dtype precision) {
+  check(precision == Dtype::f32 || kernels::is_narrow(precision),
+        "precision: expected f32, bf16 or f16, got ", precision);
+  precision_ = precision;
+  for (const NamedTensor& p : own_parameters_) {
+    if (!p.working) continue;
+    const Tensor narrow = precision == Dtype::f32 ? Tensor{} : cast(p.tensor->detach(), precision);
+    *p.working = narrow ? stand_in(narrow, *p.tensor) : narrow;
+  }
+  for (Module* child : children_) child->set_precision(precision);
 }
 
 void Module::train(bool on) {

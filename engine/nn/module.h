@@ -10,7 +10,7 @@ namespace kinema::engine::nn {
 struct NamedTensor {
   std::string name;  ///< dotted path from the root, as in "layer1.conv.weight"
   Tensor* tensor;
-  Tensor* working = nullptr;  ///< null where only the tensor itself is ever read
+  Tensor* working = nullptr;  ///< what forward reads in its place; null: always the tensor itself
 };
 
 /// Something with parameters, buffers and children, listed by name in the order of their making.
@@ -37,6 +37,13 @@ class Module {
   /// Draws every parameter afresh, each from a stream of its own: seed and path decide.
   void initialise(uint64_t seed);
   bool training() const { return training_; }
+  /// What this module and all below compute in: f32, bf16 or f16. Convolutions and fully connected
+  /// layers read copies of their weights in that type from then on, and what goes into them must
+  /// have it too. The parameters themselves, biases, norms and buffers stay f32. The copies do not
+  /// follow the parameters: set the precision again after changing them (those of a ParameterArena
+  /// are the arena's to update). Errors: another type.
+  void set_precision(Dtype precision);
+  Dtype precision() const { return precision_; }
   const std::string& path() const { return path_; }
   /// Marks this module as the one that runs: names its operations for traces and random draws.
   PathScope enter() const { return PathScope(path_); }
@@ -45,7 +52,7 @@ class Module {
   /// Sets this module's own parameters and buffers to their initial values.
   virtual void reset(uint64_t seed) { (void)seed; }
   /// Makes `t` a parameter of this module. `working`, where it is given, is what the forward pass
-  /// reads in its place while it is given: a copy in bf16 or f16 (see set_precision()).
+  /// reads in its place while it is given: the copy that set_precision() makes.
   void add_parameter(const std::string& name, Tensor& t, Tensor* working = nullptr);
   /// Saved with the weights, not trained.
   void add_buffer(const std::string& name, Tensor& t);
@@ -55,6 +62,7 @@ class Module {
 
   std::string path_;
   bool training_ = true, checkpoints_activations_ = false;
+  Dtype precision_ = Dtype::f32;
   std::vector<NamedTensor> own_parameters_, own_buffers_;
   std::vector<Module*> children_;
 };

@@ -1,7 +1,6 @@
 #include "engine/optim/arena.h"
 #include <algorithm>
 #include <map>
-#include "engine/nn/precision.h"
 #include "engine/ops/copy.h"
 
 namespace kinema::engine::optim {
@@ -30,10 +29,8 @@ Tensor ParameterArena::place(const Tensor& flat, int64_t start, const Shape& sha
   return t;
 }
 
-ParameterArena::ParameterArena(const nn::Module& module, Dtype precision) : precision_(precision) {
-  check(precision == Dtype::f32 || kernels::is_narrow(precision),
-        "arena: the precision must be f32, bf16 or f16, got ", precision);
-  nn::set_precision(module, Dtype::f32);
+ParameterArena::ParameterArena(nn::Module& module, Dtype precision) : precision_(precision) {
+  module.set_precision(precision);
   const std::vector<nn::NamedTensor> all = module.parameters();
   std::map<const Node*, size_t> seen;
   int64_t size = 0;

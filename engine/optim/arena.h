@@ -10,16 +10,16 @@ namespace kinema::engine::optim {
 /// clipping and the optimiser are one pass each. The parameters themselves move: the module's
 /// tensors keep their values, layout and place on the tape, and share the arena's memory from then
 /// on. Each starts at a multiple of 64 bytes; what lies between elements is zero in both.
-/// With a narrow precision, bf16 or f16, a third piece holds all values rounded to it, element by
-/// element where values() has them: what convolutions and fully connected layers read in the place
-/// of their weights. Optimisers write it in the pass that moves the values.
-/// A parameter that two names share is held once. The module must outlive its arena; of two arenas
-/// of one module the later counts.
+/// The module computes in the arena's precision. With bf16 or f16 a third piece holds all values
+/// rounded to it, element by element where values() has them: what convolutions and fully connected
+/// layers read in the place of their weights. Optimisers write it in the pass that moves the
+/// values. A parameter that two names share is held once. The module must outlive its arena; of two
+/// arenas of one module the later counts.
 class ParameterArena {
  public:
   /// Errors: a parameter that is not f32; parameters on several devices; a precision other than
   /// f32, bf16 and f16.
-  explicit ParameterArena(const nn::Module& module, Dtype precision = Dtype::f32);
+  explicit ParameterArena(nn::Module& module, Dtype precision = Dtype::f32);
   ParameterArena(const ParameterArena&) = delete;
   ParameterArena& operator=(const ParameterArena&) = delete;
 

@@ -110,7 +110,7 @@ Tensor Karpathy::features(const KarpathyTower& tower, const Tensor& x, int64_t r
   return reshape(y, {rows, y.size() / std::max<int64_t>(rows, 1)});
 }
 
-Tensor Karpathy::forward(const Tensor& clips) {
+Tensor Karpathy::scores(const Tensor& clips) {
   const bool averaged = fusion_.frames == Frames::all_averaged;
   check_clips(fusion_.model, clips, averaged ? 0 : options_.frames, options_.height,
               options_.width);

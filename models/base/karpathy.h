@@ -60,7 +60,7 @@ class Karpathy : public Classifier {
  public:
   /// Errors: options that fit no such network.
   Karpathy(const ModelOptions& options, const KarpathyFusion& fusion);
-  Tensor forward(const Tensor& clips) override;
+  Tensor scores(const Tensor& clips) override;
 
  private:
   Tensor features(const KarpathyTower& tower, const Tensor& x, int64_t clips) const;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 #include "engine/nn/module.h"
+#include "engine/ops/copy.h"
 
 namespace kinema::models {
 
@@ -33,9 +34,14 @@ void from_json(const nlohmann::json& j, ModelOptions& o);
 /// A network that names the class of clips.
 class Classifier : public engine::nn::Module {
  public:
-  /// clips [N,T,H,W,3] to scores [N,classes] before softmax. Errors: clips of another size than the
-  /// network was built for, where it needs that.
-  virtual Tensor forward(const Tensor& clips) = 0;
+  /// clips [N,T,H,W,3] of f32 to scores [N,classes] before softmax, in precision(), to which the
+  /// clips are cast on their way in. Errors: clips of another size than the network was built for,
+  /// where it needs that.
+  Tensor forward(const Tensor& clips) { return scores(engine::cast(clips, precision())); }
+
+ protected:
+  /// The same of clips in precision().
+  virtual Tensor scores(const Tensor& clips) = 0;
 };
 
 /// One network of the zoo: the constant `NAME_model` in models/NAME.cpp.

@@ -105,6 +105,12 @@ void ViewSettings::declare(Options& options) {
   options.add("--crops", crops, "crops of a clip; 0: as in training");
   options.add_choice("--average", average, {"softmax", "logits"},
                      "what is averaged over the views");
+  options.add_choice("--precision", precision, {"as-trained", "f32", "bf16", "f16"},
+                     "type of activations and of the weights beside them");
+}
+
+void ViewSettings::set_precision(engine::nn::Module& network) const {
+  if (precision != "as-trained") network.set_precision(precision_from(precision));
 }
 
 void ViewSettings::apply(video::Recipe& recipe) const {
@@ -121,8 +127,21 @@ void declare_source(Options& options, std::string& run, std::string& weights) {
   options.add("--weights", weights, "checkpoint file of the network");
 }
 
+void declare_precision(Options& options, std::string& precision) {
+  options.add_choice(
+      "--precision", precision, {"f32", "bf16", "f16"},
+      "type of activations and of the weights beside them; what is trained stays f32");
+}
+
+engine::Dtype precision_from(const std::string& name) {
+  for (const engine::Dtype d : {engine::Dtype::f32, engine::Dtype::bf16, engine::Dtype::f16})
+    if (name == engine::kernels::name_of(d)) return d;
+  engine::fail("precision: expected f32, bf16 or f16, got '", name, "'");
+}
+
 json describe(const Network& network) {
   return {{"model", network.model->name},
+          {"precision", name_of(network.net->precision())},
           {"options", network.options},
           {"classes", network.classes},
           {"recipe", network.recipe},
@@ -137,7 +156,9 @@ Network load_network(const std::string& run, const std::string& weights) {
   std::filesystem::path path = engine::train::checkpoint_of(run.empty() ? weights : run);
   engine::train::Checkpoint checkpoint = engine::train::read_checkpoint(path);
   Network n;
+  engine::Dtype precision{};
   try {
+    precision = precision_from(checkpoint.run.value("precision", "f32"));
     n.model = &models::find_model(checkpoint.run.at("model").get<std::string>());
     checkpoint.run.at("options").get_to(n.options);
     checkpoint.run.at("recipe").get_to(n.recipe);
@@ -154,6 +175,7 @@ Network load_network(const std::string& run, const std::string& weights) {
   }
   engine::io::load_state(*n.net, checkpoint.tensors, "\"" + path.string() + "\"",
                          engine::train::state_prefix);
+  n.net->set_precision(precision);
   n.net->train(false);
   return n;
 }

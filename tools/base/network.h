@@ -52,11 +52,18 @@ struct ClipSettings {
 struct ViewSettings {
   int64_t clips = 0, crops = 0;  ///< 0: as the network was evaluated in training
   std::string average = "softmax";
+  std::string precision = "as-trained";
 
   void declare(Options& options);
+  /// Has the network compute in the precision that was asked for.
+  void set_precision(engine::nn::Module& network) const;
   void apply(engine::video::Recipe& recipe) const;
   engine::train::Average rule() const;
 };
+
+/// --precision of training, and what it names.
+void declare_precision(Options& options, std::string& precision);
+engine::Dtype precision_from(const std::string& name);
 
 /// --run and --weights.
 void declare_source(Options& options, std::string& run, std::string& weights);
