@@ -256,6 +256,19 @@ class Program(unittest.TestCase):
                                 "--label-smoothing", 0.1, "--dropout", 0.2, "--flip")
         self.assertEqual(code, 0, error)
 
+    def test_precision(self):
+        for precision in ("bf16", "f16"):
+            run = self.root / precision
+            code, _, error = kinema("train", "--data", self.two, "--model", "slow_fusion", "--run", run, *self.small,
+                                    "--precision", precision)
+            self.assertEqual((code, json.loads((run / "config.json").read_text())["precision"]), (0, precision), error)
+            said = [json.loads(kinema("eval", "--run", run, "--data", self.two, "--json", *more)[1])
+                    for more in ([], ["--precision", precision], ["--precision", "f32"])]
+            self.assertEqual(said[0]["loss"], said[1]["loss"])  # as it was trained
+            self.assertNotEqual(said[0]["loss"], said[2]["loss"])
+            self.assertAlmostEqual(said[0]["loss"], said[2]["loss"], delta=0.05)
+        self.refused(2, "--precision: unknown value 'f61'; did you mean 'f16'?", "eval", "--precision", "f61")
+
     def test_interrupt_keeps_a_checkpoint(self):
         run = self.root / "stopped"
         job = subprocess.Popen([PROGRAM, "train", "--data", self.two, "--model", "slow_fusion", "--run", run,

@@ -9,7 +9,7 @@ namespace kinema::tools {
 namespace {
 
 struct Settings {
-  std::string model;
+  std::string model, precision = "f32";
   ModelSettings network;
   int64_t classes = 12;
   bool json = false;
@@ -21,6 +21,7 @@ int summarise(const Options& options, const Settings& s) {
   const models::ModelOptions o = s.network.options_for(model, s.classes, options);
   engine::DeviceScope meta(engine::Device::meta);
   const std::unique_ptr<models::Classifier> network = model.create(o);
+  network->set_precision(precision_from(s.precision));
   const Shape clip{1, o.frames, o.height, o.width, 3};
   const engine::train::Summary summary = engine::train::summarise(
       *network, clip, [&](const Tensor& clips) { return network->forward(clips); });
@@ -29,6 +30,7 @@ int summarise(const Options& options, const Settings& s) {
     j["model"] = model.name;
     j["input"] = std::vector<int64_t>(clip.begin(), clip.end());
     j["options"] = o;
+    j["precision"] = s.precision;
     std::printf("%s\n", j.dump(2).c_str());
     return 0;
   }
@@ -43,6 +45,7 @@ std::function<int()> define(Options& options) {
   auto s = std::make_shared<Settings>();
   options.add("MODEL", s->model, "network: " + model_names());
   s->network.declare(options);
+  options.add_choice("--precision", s->precision, {"f32", "bf16", "f16"}, "type of activations");
   options.add("--classes", s->classes, "classes that it tells apart", 1);
   options.add_flag("--json", s->json, "print JSON");
   options.add_config();

@@ -128,9 +128,10 @@ void say_result(const train::TrainResult& r, const Settings& s, const Data& data
         folder.string(), r.epochs, r.steps, 100 * r.best_top1, r.best_epoch);
   } else {
     text = fmt::format(
-        "{} epochs, {} steps{}: top-1 {:.1f}%, best {:.1f}% in epoch {}, of {} {}; "
+        "{} epochs, {} steps{}{}: top-1 {:.1f}%, best {:.1f}% in epoch {}, of {} {}; "
         "mean of {} over {} x {} views; run folder: {}",
         r.epochs, r.steps,
+        r.skipped ? fmt::format(" ({} skipped while f16 overflowed)", r.skipped) : "",
         r.stopped_early ? fmt::format(", ended by --patience {}", s.learning.patience) : "",
         100 * r.last.val_top1, 100 * r.best_top1, r.best_epoch, data.held_out.samples.size(),
         data.evaluated, s.average, s.clips.clips, s.clips.crops, folder.string());
@@ -200,7 +201,8 @@ int run_training(Settings& s, Options& options) {
                          loader_options(s, false, network.recipe.views()));
   const int64_t steps = s.learning.steps_of(clips.batches()), epochs = epochs_for(s.epochs, steps);
   network.net->checkpoint_activations(s.learning.checkpoint_activations);
-  engine::optim::ParameterArena arena(*network.net);
+  const engine::Dtype precision = precision_from(s.learning.precision);
+  engine::optim::ParameterArena arena(*network.net, precision);
   const auto optimiser = s.learning.make_optimiser(arena);
   const auto ema = s.learning.make_ema(*network.net, arena);
   const engine::optim::Schedule schedule =
@@ -217,20 +219,25 @@ int run_training(Settings& s, Options& options) {
                               .arena = arena,
                               .held_out = data.held_out},
                              epochs);
+  train::LossScale scale;
+  const bool scaled = precision == engine::Dtype::f16;
   const train::TrainResult result = log->watch([&] {
-    return train::train({.network = *network.net,
-                         .forward = [&](const Tensor& x) { return network.net->forward(x); },
-                         .arena = arena,
-                         .optimiser = *optimiser,
-                         .ema = ema.get(),
-                         .learning_rate = schedule,
-                         .train = clips,
-                         .held_out = held_out,
-                         .folder = folder.get(),
-                         .description = config,
-                         .listeners = {log.get()},
-                         .resume = old.checkpoint ? &*old.checkpoint : nullptr},
-                        train_options(s, epochs));
+    return train::train(
+        {.network = *network.net,
+         .forward = [&](const Tensor& x) { return network.net->forward(x); },
+         .arena = arena,
+         .optimiser = *optimiser,
+         .ema = ema.get(),
+         .loss_scale = scaled ? &scale : nullptr,
+         .learning_rate = schedule,
+         .train = clips,
+         .held_out = held_out,
+         .folder = folder.get(),
+         .description = config,
+         .listeners = {log.get()},
+         .parts = scaled ? std::vector<train::Stateful*>{&scale} : std::vector<train::Stateful*>{},
+         .resume = old.checkpoint ? &*old.checkpoint : nullptr},
+        train_options(s, epochs));
   });
   say_result(result, s, data, folder->path());
   return result.interrupted ? interrupted_exit() : 0;

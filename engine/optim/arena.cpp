@@ -63,7 +63,7 @@ ParameterArena::ParameterArena(nn::Module& module, Dtype precision) : precision_
   }
 }
 
-void ParameterArena::update_working() {
+void ParameterArena::update_working() const {
   if (working_) copy(values_, working_);
 }
 

@@ -30,7 +30,7 @@ class ParameterArena {
   /// All values in the precision; not given where that is f32.
   const Tensor& working() const { return working_; }
   /// Rounds all values to working(): for whoever changes them other than by an optimiser.
-  void update_working();
+  void update_working() const;
   /// All gradients, one axis, in the order of values(). A parameter that got none since zero_grad()
   /// counts as one whose gradient is 0: its place is filled here, so that momentum and decay go on.
   /// Errors: a gradient that lies elsewhere, because a later arena took it.

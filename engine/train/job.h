@@ -7,6 +7,7 @@
 #include "engine/optim/optimiser.h"
 #include "engine/train/evaluate.h"
 #include "engine/train/loss.h"
+#include "engine/train/loss_scale.h"
 #include "engine/train/run_folder.h"
 #include "engine/train/stateful.h"
 
@@ -33,7 +34,7 @@ struct StepMetrics {
   int64_t step = 0;   ///< counted from 1 over the whole run
   int64_t epoch = 0;  ///< that it belongs to, counted from 1
   double learning_rate = 0, loss = 0;
-  double gradient_norm = 0;  ///< before clipping
+  double gradient_norm = 0;  ///< before clipping; NaN of a step that was skipped
   double clips_per_second = 0;
   double data_wait = 0;  ///< seconds of this step that waited for clips
   int64_t memory = 0;    ///< bytes that the process holds
@@ -58,6 +59,7 @@ struct Job {
   optim::ParameterArena& arena;
   optim::Optimiser& optimiser;
   optim::Ema* ema = nullptr;  ///< the average that is evaluated and kept as best; none: the weights
+  LossScale* loss_scale = nullptr;  ///< what f16 needs, one of the `parts` then; none: 1
   std::function<double(int64_t step)> learning_rate;  ///< steps count from 0 over the whole run
   video::Loader& train;
   video::Loader& held_out;      ///< what is evaluated

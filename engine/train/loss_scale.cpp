@@ -3,18 +3,16 @@
 
 namespace kinema::engine::train {
 
-void LossScale::succeeded() {
-  if (++good_ < patience) return;
-  factor_ = std::min(2 * factor_, most);
-  good_ = 0;
-}
-
-bool LossScale::overflowed() {
-  if (factor_ <= least) return false;
-  factor_ /= 2;
-  good_ = 0;
-  ++skipped_;
-  return true;
+bool LossScale::update(bool finite) {
+  if (!finite) {
+    factor_ = std::max(factor_ / 2, least);
+    good_ = 0;
+    ++skipped_;
+  } else if (++good_ == patience) {
+    factor_ = std::min(factor_ * 2, most);
+    good_ = 0;
+  }
+  return finite;
 }
 
 nlohmann::json LossScale::values() const {

@@ -16,11 +16,10 @@ class LossScale : public Stateful {
   double factor() const { return factor_; }
   /// Updates that were skipped so far.
   int64_t skipped() const { return skipped_; }
-  /// After an update.
-  void succeeded();
-  /// After gradients that were not finite: true if a smaller factor may be tried, false if it is
-  /// the gradients themselves that are too large, or no numbers.
-  bool overflowed();
+  /// Learns whether the gradients of an update are finite; returns that. Where they are not, the
+  /// update is to be skipped. At the least factor it is the gradients themselves that are too
+  /// large, or no numbers: that is the caller's to find out before.
+  bool update(bool finite);
 
   std::string name() const override { return "loss_scale"; }
   nlohmann::json values() const override;

@@ -85,6 +85,7 @@ RunState first_state(const Job& job) {
           "resume: the checkpoint's ", name, " has another shape or type");
     copy(found, value);
   }
+  job.arena.update_working();
   from.tensors.tensors.clear();
   return state;
 }

@@ -30,13 +30,15 @@ StepResult Step::run(video::Batch batch, int64_t step, Metrics& metrics) {
   // The gradients of sums of losses, in units of the first batch, so that a single one needs no
   // further pass over them; how many clips there are is known when the epoch has given them.
   const double unit = double(batch.clips.shape(0));
+  const double loss_scale = job_.loss_scale ? job_.loss_scale->factor() : 1;
   for (int64_t i = 0; i < options_.accumulate; ++i) {
     if (i > 0 && !job_.train.next(batch)) break;
     const int64_t clips = batch.clips.shape(0);
     const auto draw = uint64_t(step * options_.accumulate + i);
-    const Pass done = pass(batch, draw, double(clips) / unit);
+    const Pass done = pass(batch, draw, loss_scale * double(clips) / unit);
     result.gradient_norm = std::sqrt(squared_norm(job_.arena.gradients()));
-    if (!std::isfinite(done.loss) || !std::isfinite(result.gradient_norm)) {
+    const bool finite = std::isfinite(result.gradient_norm) || loss_scale > LossScale::least;
+    if (!std::isfinite(done.loss) || !finite) {
       statistics.put_back();
       name_fault(batch, draw, step);
     }
@@ -45,8 +47,13 @@ StepResult Step::run(video::Batch batch, int64_t step, Metrics& metrics) {
     result.loss += done.loss * double(clips);
     result.clips += clips;
   }
-  const double mean = unit / double(result.clips);
   result.loss /= double(result.clips);
+  if (job_.loss_scale && !job_.loss_scale->update(std::isfinite(result.gradient_norm))) {
+    statistics.put_back();
+    result.gradient_norm = NAN;
+    return result;
+  }
+  const double mean = unit / double(result.clips) / loss_scale;
   result.gradient_norm *= mean;
   const bool clip = options_.clip_norm > 0 && result.gradient_norm > options_.clip_norm;
   const double scale = mean * (clip ? options_.clip_norm / result.gradient_norm : 1);

@@ -7,16 +7,17 @@ namespace kinema::engine::train {
 struct StepResult {
   double learning_rate = 0;
   double loss = 0;           ///< mean over the clips
-  double gradient_norm = 0;  ///< before clipping
+  double gradient_norm = 0;  ///< before clipping; NaN where the update was skipped
   int64_t clips = 0;
 };
 
 /// One update of a network: mixup, forward pass, loss and backward pass of each of
 /// options.accumulate batches, whose gradients add up to that of the mean loss over all their
-/// clips; clipping, the optimiser, the average of the weights. A loss or gradient that is not
-/// finite ends it, and only then the pass is run again to find where that came from (fault.h). What
-/// is paid for that in a good step is one pass over the gradients, which gives their norm, and a
-/// copy of the running statistics.
+/// clips; clipping, the optimiser, the average of the weights. Where gradients overflow under a
+/// loss scale that can still be halved, the update is skipped, the running statistics stay, and the
+/// step counts as done. Any other loss or gradient that is not finite ends it, and only then the
+/// pass is run again to find where that came from (fault.h). What is paid for that in a good step
+/// is one pass over the gradients, which gives their norm, and a copy of the running statistics.
 class Step {
  public:
   /// Both must outlive it.

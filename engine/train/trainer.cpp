@@ -56,6 +56,7 @@ class Trainer {
   void save();
   bool stopped() { return interrupted_ = interrupted_ || (options_.stop && options_.stop()); }
   std::string progress_text() const;
+  int64_t skipped() const { return job_.loss_scale ? job_.loss_scale->skipped() : 0; }
 
   const Job& job_;
   const TrainOptions& options_;
@@ -77,6 +78,7 @@ TrainResult Trainer::run() {
           .best_epoch = state_.best_epoch,
           .best_top1 = state_.best_top1,
           .last = last_,
+          .skipped = skipped(),
           .interrupted = interrupted_,
           .stopped_early = state_.epochs < options_.epochs && out_of_patience()};
 }
@@ -132,12 +134,13 @@ std::string Trainer::progress_text() const {
   const double wait = job_.train.wait_seconds() - epoch_wait_;
   return fmt::format(
       "epoch {}/{}  step {}/{}  loss {:.3f}  top-1 {:.1f}%  {:.1f} clips/s  ETA {}  data wait "
-      "{:.0f}%  memory {} MB",
+      "{:.0f}%  memory {} MB{}",
       state_.epochs + 1, options_.epochs, state_.epoch_steps, steps_an_epoch_,
       state_.metrics.loss(), 100 * state_.metrics.top1(),
       double(state_.metrics.count() - clips_before_) / epoch_seconds,
       clock_text(all_seconds / double(state_.steps - steps_before_) * left),
-      100 * wait / epoch_seconds, memory_held() >> 20);
+      100 * wait / epoch_seconds, memory_held() >> 20,
+      skipped() ? fmt::format("  {} steps skipped", skipped()) : "");
 }
 
 /// Evaluates and sets the held-out part of m; nothing if the run was stopped meanwhile.

@@ -41,6 +41,7 @@ struct Training {
     int64_t batch = 4;
     bool plain = false, adamw = false;
     double ema = 0, rate = 0.1;
+    Dtype precision = Dtype::f32;
     TrainOptions options;
     std::function<void()> after_step = [] {};
   };
@@ -63,6 +64,7 @@ struct Training {
   optim::ParameterArena arena;
   std::unique_ptr<optim::Optimiser> optimiser;
   std::unique_ptr<optim::Ema> ema;
+  LossScale scale;
   video::Loader clips, held_out;
   std::vector<int64_t> rates_asked;
   Heard heard{*this};
@@ -71,7 +73,7 @@ struct Training {
   Training(const video::Dataset& set, const Setting& s)
       : setting(s),
         net(s.plain),
-        arena(net),
+        arena(net, s.precision),
         clips(set, recipe(), {.batch = s.batch, .training = true, .shuffle = true}),
         held_out(set, recipe(), {.batch = 4}) {
     if (s.adamw) {
@@ -87,10 +89,11 @@ struct Training {
   }
   Job job(RunFolder* folder = nullptr, Checkpoint* resume = nullptr) {
     return {.network = net,
-            .forward = [this](const Tensor& x) { return net.forward(x); },
+            .forward = [this](const Tensor& x) { return net.forward(cast(x, setting.precision)); },
             .arena = arena,
             .optimiser = *optimiser,
             .ema = ema.get(),
+            .loss_scale = scaled() ? &scale : nullptr,
             .learning_rate =
                 [this](int64_t step) {
                   rates_asked.push_back(step);
@@ -101,8 +104,10 @@ struct Training {
             .folder = folder,
             .description = {},
             .listeners = {&heard},
+            .parts = scaled() ? std::vector<Stateful*>{&scale} : std::vector<Stateful*>{},
             .resume = resume};
   }
+  bool scaled() const { return setting.precision == Dtype::f16; }
   Training& go(RunFolder* folder = nullptr, Checkpoint* resume = nullptr) {
     result = engine::train::train(job(folder, resume), setting.options);
     return *this;

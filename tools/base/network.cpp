@@ -127,15 +127,9 @@ void declare_source(Options& options, std::string& run, std::string& weights) {
   options.add("--weights", weights, "checkpoint file of the network");
 }
 
-void declare_precision(Options& options, std::string& precision) {
-  options.add_choice(
-      "--precision", precision, {"f32", "bf16", "f16"},
-      "type of activations and of the weights beside them; what is trained stays f32");
-}
-
 engine::Dtype precision_from(const std::string& name) {
   for (const engine::Dtype d : {engine::Dtype::f32, engine::Dtype::bf16, engine::Dtype::f16})
-    if (name == engine::kernels::name_of(d)) return d;
+    if (name == name_of(d)) return d;
   engine::fail("precision: expected f32, bf16 or f16, got '", name, "'");
 }
 

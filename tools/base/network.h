@@ -61,8 +61,7 @@ struct ViewSettings {
   engine::train::Average rule() const;
 };
 
-/// --precision of training, and what it names.
-void declare_precision(Options& options, std::string& precision);
+/// "f32", "bf16" or "f16". Errors: another name.
 engine::Dtype precision_from(const std::string& name);
 
 /// --run and --weights.
