@@ -165,7 +165,7 @@ TEST(Arena, RefusesWhatDoesNotFit) {
 }
 
 TEST(Arena, AnEmptyModuleHasAnEmptyArena) {
-  const nn::Module none;
+  nn::Module none;
   const optim::ParameterArena arena(none);
   EXPECT_EQ(arena.values().shape(), (Shape{0}));
 }
