@@ -132,17 +132,6 @@ class Predict(unittest.TestCase):
         job.communicate(timeout=60)
         self.assertEqual((job.returncode, out.exists(), part.exists()), (130, False, False))
 
-    def test_refusals(self):
-        for code, sentence, *arguments in [
-                (2, "predict: expected a video FILE"),
-                (2, "predict: --csv needs --every, the seconds between scores", self.clip, "--csv", self.root / "x.csv"),
-                (2, "predict: --video takes one FILE, got 2", self.clip, self.clip, "--video", self.root / "x.mp4"),
-                (2, f"predict: --video would overwrite its own FILE \"{self.clip}\"", self.clip, "--video", self.clip),
-                (1, f"predict: no such folder: \"{self.root}/none\" for \"{self.root}/none/x.mp4\"",
-                 self.clip, "--video", self.root / "none/x.mp4")]:
-            found, out, error = self.predict(*arguments)
-            self.assertEqual((found, out, error), (code, "", f"kinema: {sentence}\n"), arguments)
-
 
 if __name__ == "__main__":
     unittest.main()

@@ -66,9 +66,7 @@ void print(const Network& n, const train::Evaluation& e, const Settings& s) {
 
 int evaluate(const Settings& s) {
   usage(!s.data.empty(), "eval: name a folder with one folder of videos a class with --data");
-  const std::filesystem::path folder = std::filesystem::path(s.csv).parent_path();
-  engine::check(folder.empty() || std::filesystem::is_directory(folder),
-                "eval: no such folder: ", folder, " for --csv");
+  check_output("--csv", s.csv);
   set_threads(s.threads);
   Network n = load_network(s.run, s.weights);
   s.views.apply(n.recipe);
@@ -112,9 +110,10 @@ std::function<int()> define(Options& options) {
   options.add("--data", s->data, "folder with one folder of videos a class");
   s->views.declare(options);
   options.add("--batch", s->batch, "clips that run through the network at once", 1);
-  options.add("--threads", s->threads, "threads that compute; 0: all cores");
-  options.add("--workers", s->workers, "threads that decode videos", 1);
-  options.add("--memory-cap-mb", s->memory_cap_mb, "MB of clips that wait for the network", 1);
+  options.add("--threads", s->threads, "threads that compute; 0: all cores", 0, most_threads);
+  options.add("--workers", s->workers, "threads that decode videos", 1, most_threads);
+  options.add("--memory-cap-mb", s->memory_cap_mb, "MB of clips that wait for the network", 1,
+              most_megabytes);
   options.add_flag("--json", s->json, "print JSON");
   options.add("--csv", s->csv, "file for the scores of each video: a line each");
   options.add_config();

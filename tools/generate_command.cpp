@@ -18,6 +18,7 @@ struct Settings {
 int generate(const Settings& s) {
   usage(s.what == "motion", "generate: expected what to generate, 'motion', got '", s.what, "'");
   usage(!s.out.empty(), "generate: name the folder to write with --out");
+  as_usage([&] { engine::video::check_motion(s.motion); });
   engine::train::ProgressLine line;
   const auto began = std::chrono::steady_clock::now();
   engine::video::generate_motion(s.out, s.motion, int(s.threads), [&](int64_t done, int64_t all) {
@@ -41,12 +42,13 @@ std::function<int()> define(Options& options) {
   options.add("--out", s->out,
               "folder to write: one folder a class; new, empty or of a run that "
               "was interrupted");
-  options.add("--clips", s->motion.clips, "clips of each class", 1);
+  options.add("--clips", s->motion.clips, "clips of each class", 1, most_steps);
   options.add("--frames", s->motion.frames, "frames of a clip", 2);
   options.add("--size", s->motion.size, "height and width, pixels", 16);
   options.add("--fps", s->motion.fps, "frames a second");
   options.add("--seed", s->seed, "draws all that is random");
-  options.add("--threads", s->threads, "threads that draw and encode; 0: all cores");
+  options.add("--threads", s->threads, "threads that draw and encode; 0: all cores", 0,
+              most_threads);
   options.add_config();
   return [s] {
     s->motion.seed = uint64_t(s->seed);

@@ -32,11 +32,8 @@ void check_settings(const Settings& s) {
   usage(s.csv.empty() || s.every > 0, "predict: --csv needs --every, the seconds between scores");
   usage(s.video.empty() || s.files.size() == 1, "predict: --video takes one FILE, got ",
         s.files.size());
-  for (const std::string& out : {s.csv, s.video}) {
-    const fs::path folder = fs::path(out).parent_path();
-    engine::check(folder.empty() || fs::is_directory(folder), "predict: no such folder: ", folder,
-                  " for \"", out, "\"");
-  }
+  check_output("--csv", s.csv);
+  check_output("--video", s.video);
   std::error_code missing;
   usage(s.video.empty() || !fs::equivalent(s.video, s.files[0], missing),
         "predict: --video would overwrite its own FILE ", fs::path(s.video));
@@ -158,7 +155,7 @@ std::function<int()> define(Options& options) {
   options.add("--video", s->video,
               "file for the video with its scores drawn in (.mp4; every second without --every)");
   options.add("--batch", s->batch, "clips that run through the network at once", 1);
-  options.add("--threads", s->threads, "threads that compute; 0: all cores");
+  options.add("--threads", s->threads, "threads that compute; 0: all cores", 0, most_threads);
   options.add_flag("--json", s->json,
                    "print JSON: an object, or a list of them for several videos");
   options.add_config();

@@ -20,6 +20,7 @@ int summarise(const Options& options, const Settings& s) {
   const models::Model& model = model_or_usage(s.model);
   const models::ModelOptions o = s.network.options_for(model, s.classes, options);
   engine::DeviceScope meta(engine::Device::meta);
+  check_fits(model, o);
   const std::unique_ptr<models::Classifier> network = model.create(o);
   network->set_precision(precision_from(s.precision));
   const Shape clip{1, o.frames, o.height, o.width, 3};
@@ -46,7 +47,7 @@ std::function<int()> define(Options& options) {
   options.add("MODEL", s->model, "network: " + model_names());
   s->network.declare(options);
   options.add_choice("--precision", s->precision, {"f32", "bf16", "f16"}, "type of activations");
-  options.add("--classes", s->classes, "classes that it tells apart", 1);
+  options.add("--classes", s->classes, "classes that it tells apart", 1, most_units);
   options.add_flag("--json", s->json, "print JSON");
   options.add_config();
   return [s, &options] { return summarise(options, *s); };

@@ -96,10 +96,13 @@ Network make_network(const Settings& s, const Options& given,
     old.config.at("recipe").get_to(n.recipe);
   }
   n.classes = classes;
+  check_fits(*n.model, n.options);
   n.net = n.model->create(n.options);
   n.net->initialise(uint64_t(s.seed));
-  if (!s.weights.empty() && !old.checkpoint)
-    engine::io::load_state(*n.net, train::read_weights(s.weights), "\"" + s.weights + "\"");
+  if (!s.weights.empty() && !old.checkpoint) {
+    const fs::path path = train::checkpoint_of(s.weights);
+    engine::io::load_state(*n.net, train::read_weights(path), "\"" + path.string() + "\"");
+  }
   return n;
 }
 
@@ -259,7 +262,7 @@ std::function<int()> define(Options& options) {
   options.add("--keep", s->keep, "checkpoints that stay, beside the best", 1);
   options.add("--weights", s->weights, "checkpoint of the same network to start from");
   options.add("--epochs", s->epochs,
-              "passes over the videos; 0: as many as give 200 steps, at least 20");
+              "passes over the videos; 0: as many as give 200 steps, at least 20", 0, most_steps);
   options.add("--batch", s->batch, "videos of a batch, of which --accumulate make a step", 1);
   s->learning.declare(options);
   s->network.declare(options);
@@ -268,10 +271,11 @@ std::function<int()> define(Options& options) {
                      "what is averaged over the views of a video");
   options.add("--eval-every", s->eval_every, "epochs from one evaluation to the next", 1);
   options.add("--seed", s->seed, "draws all that is random");
-  options.add("--threads", s->threads, "threads that compute; 0: all cores");
-  options.add("--workers", s->workers, "threads that decode videos", 1);
-  options.add("--memory-cap-mb", s->memory_cap_mb, "MB of clips that wait for the network", 1);
-  options.add("--cache-mb", s->cache_mb, "MB of decoded videos kept");
+  options.add("--threads", s->threads, "threads that compute; 0: all cores", 0, most_threads);
+  options.add("--workers", s->workers, "threads that decode videos", 1, most_threads);
+  options.add("--memory-cap-mb", s->memory_cap_mb, "MB of clips that wait for the network", 1,
+              most_megabytes);
+  options.add("--cache-mb", s->cache_mb, "MB of decoded videos kept", 0, most_megabytes);
   options.add_flag("--quiet", s->quiet, "no progress line");
   options.add_config();
   return [s, &options] { return run_training(*s, options); };

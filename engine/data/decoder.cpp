@@ -73,7 +73,8 @@ Decoder::Decoder(const std::string& path, const ReaderOptions& options, bool pro
   namespace fs = std::filesystem;
   std::error_code failed;
   const fs::file_status status = fs::status(path, failed);
-  check(fs::exists(status), "video: no such file: ", path);
+  check(status.type() != fs::file_type::not_found, "video: no such file: ", path);
+  check(!failed, "video: cannot open ", path, " (", failed.message(), ")");
   check(!fs::is_directory(status), "video: expected a file, got a folder: ", path);
   check(fs::is_regular_file(status),
         "video: expected a regular file, got a pipe or device: ", path);

@@ -34,7 +34,9 @@ struct Slot {
 int64_t batch_bytes(const Recipe& recipe, int64_t samples, bool training) {
   const Shape shape = batch_shape(recipe, samples, training);
   const View layout = kernels::fresh_layout(Dtype::f32, shape);
-  return shape[0] * (layout.stride(0) * kernels::size_of(Dtype::f32) + 8);
+  int64_t bytes = 0;
+  const int64_t clip = layout.stride(0) * kernels::size_of(Dtype::f32) + 8;
+  return __builtin_mul_overflow(shape[0], clip, &bytes) ? INT64_MAX : bytes;
 }
 
 struct Loader::State {

@@ -40,7 +40,8 @@ void from_json(const nlohmann::json& j, Recipe& r) {
     all.at("clips").get_to(r.clips);
     all.at("crops").get_to(r.crops);
   } catch (const nlohmann::json::exception& e) {
-    fail("recipe: ", e.what());
+    const std::string text = e.what();
+    fail("recipe: ", text.substr(text.find("] ") + 2));  // behind "[json.exception.NAME] "
   }
   check_recipe(r);
 }

@@ -158,7 +158,8 @@ const AVFrame* VideoReader::State::find(int64_t frame) {
 VideoReader::VideoReader(const std::string& path, ReaderOptions options) : state_(new State) {
   state_->path = path;
   state_->options = options;
-  if (std::filesystem::is_directory(path)) {
+  std::error_code failed;
+  if (std::filesystem::is_directory(path, failed)) {
     state_->folder = std::make_unique<FrameFolder>(path);
     state_->info = state_->folder->info();
     state_->list.frames = state_->folder->frames();

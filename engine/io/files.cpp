@@ -62,7 +62,9 @@ nlohmann::json read_json(const std::filesystem::path& path) {
   try {
     return nlohmann::json::parse(in);
   } catch (const nlohmann::json::exception& e) {
-    fail("json: ", path, " is not valid JSON: ", e.what());
+    // Behind the library's own "[json.exception.NAME] ".
+    const std::string text = e.what();
+    fail("json: ", path, " is not valid JSON: ", text.substr(text.find("] ") + 2));
   }
 }
 

@@ -98,9 +98,11 @@ double RunData::last(const std::string& column) const {
 
 RunData read_run(const fs::path& folder) {
   RunData run;
-  check(fs::exists(folder / "config.json"), "report: ", folder,
-        " holds no config.json; it is no run folder");
-  run.config = io::read_json(folder / "config.json");
+  check(fs::is_directory(folder), "report: no such run folder: ", folder);
+  const fs::path config = folder / "config.json";
+  check(fs::exists(config), "report: ", folder, " holds no config.json; it is no run folder");
+  run.config = io::read_json(config);
+  check(run.config.is_object(), "report: ", config, " is no configuration of a run");
   try_read(folder / "status.json", [&](const fs::path& p) { io::read_json(p).get_to(run.status); });
   try_read(folder / "metrics.csv", [&](const fs::path& p) { read_metrics(p, run); });
   try_read(folder / "steps.csv", [&](const fs::path& p) { read_step_log(p, run); });

@@ -23,7 +23,7 @@ void LearningSettings::declare(Options& options) {
   options.add_choice("--schedule", schedule, {"cosine", "step", "constant"},
                      "course of the learning rate");
   options.add("--warmup", warmup, "steps of linear warm-up; -1: a twentieth of all", -1);
-  options.add("--accumulate", accumulate, "batches whose gradients make one step", 1);
+  options.add("--accumulate", accumulate, "batches whose gradients make one step", 1, most_steps);
   options.add("--clip-norm", clip_norm, "bound on the norm of the gradient; 0: none");
   options.add("--label-smoothing", label_smoothing, "share of the target given to all classes");
   options.add("--mixup", mixup, "mix pairs of clips by shares of Beta(X, X); 0: none");

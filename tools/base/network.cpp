@@ -13,11 +13,7 @@ using engine::check, video::FrameSize;
 using nlohmann::json;
 
 const models::Model& model_or_usage(const std::string& name) {
-  try {
-    return models::find_model(name);
-  } catch (const engine::Error& e) {
-    throw UsageError(e.what());
-  }
+  return *as_usage([&] { return &models::find_model(name); });
 }
 
 std::string model_names() {
@@ -39,14 +35,31 @@ FrameSize parse_size(const std::string& text) {
   }
   usage(error == std::errc() && stop == end && size.height > 0 && size.width > 0,
         "--size takes pixels as in 64, or height x width as in 64x96, got '", text, "'");
+  usage(std::max(size.height, size.width) <= most_side, "--size must be at most ", most_side,
+        " pixels a side, got '", text, "'");
   return size;
 }
 
+void check_fits(const models::Model& model, const models::ModelOptions& options) {
+  const engine::DeviceScope meta(engine::Device::meta);
+  as_usage([&] { model.create(options); });
+}
+
+void check_output(const char* option, const std::filesystem::path& path) {
+  std::error_code failed;
+  const std::filesystem::path folder = path.parent_path();
+  check(folder.empty() || std::filesystem::is_directory(folder, failed), option,
+        ": no such folder: ", folder);
+  check(!std::filesystem::is_directory(path, failed), option,
+        ": expected a file, got a folder: ", path);
+}
+
 void ModelSettings::declare(Options& options) {
-  options.add("--frames", frames, "frames of a clip", 1);
+  options.add("--frames", frames, "frames of a clip", 1, most_units);
   options.add("--size", size, "height and width of a clip in pixels: 64, or 64x96");
   options.add("--widths", widths, "channels of each convolution");
-  options.add("--hidden", hidden, "units of a hidden layer (late_fusion_fc, karpathy_...)", 1);
+  options.add("--hidden", hidden, "units of a hidden layer (late_fusion_fc, karpathy_...)", 1,
+              most_units);
   options.add_flag("--batch-norm", batch_norm, "batch norm behind each convolution");
   options.add("--dropout", dropout, "share of features dropped before the last layer");
   options.add_choice("--padding", padding, {"same", "valid"}, "of convolutions (karpathy_...)");
@@ -76,13 +89,13 @@ models::ModelOptions ModelSettings::options_for(const models::Model& model, int6
 
 void ClipSettings::declare(Options& options) {
   options.add("--frame-stride", frame_stride, "video frames from one frame of a clip to the next",
-              1);
+              1, most_units);
   options.add("--short-side", short_side,
               "resize the shorter side of videos to this before the crop, pixels; 0: keep their "
               "size (default: that of the crop)");
   options.add_flag("--flip", flip, "mirror half of the clips in training");
-  options.add("--eval-clips", clips, "clips of a video in evaluation", 1);
-  options.add("--eval-crops", crops, "crops of a clip in evaluation", 1);
+  options.add("--eval-clips", clips, "clips of a video in evaluation", 1, most_views);
+  options.add("--eval-crops", crops, "crops of a clip in evaluation", 1, most_views);
 }
 
 video::Recipe ClipSettings::recipe_for(const models::Model& model,
@@ -97,12 +110,13 @@ video::Recipe ClipSettings::recipe_for(const models::Model& model,
   r.flip = flip;
   r.clips = clips;
   r.crops = crops;
+  as_usage([&] { video::check_recipe(r); });
   return r;
 }
 
 void ViewSettings::declare(Options& options) {
-  options.add("--clips", clips, "clips of the video; 0: as in training");
-  options.add("--crops", crops, "crops of a clip; 0: as in training");
+  options.add("--clips", clips, "clips of the video; 0: as in training", 0, most_views);
+  options.add("--crops", crops, "crops of a clip; 0: as in training", 0, most_views);
   options.add_choice("--average", average, {"softmax", "logits"},
                      "what is averaged over the views");
   options.add_choice("--precision", precision, {"as-trained", "f32", "bf16", "f16"},
@@ -147,8 +161,9 @@ json describe(const Network& network) {
 Network load_network(const std::string& run, const std::string& weights) {
   usage(!run.empty() || !weights.empty(),
         "name the trained network with --run FOLDER or --weights ", "FILE");
-  std::filesystem::path path = engine::train::checkpoint_of(run.empty() ? weights : run);
-  engine::train::Checkpoint checkpoint = engine::train::read_checkpoint(path);
+  using namespace engine::train;
+  std::filesystem::path path = checkpoint_of(run.empty() ? weights : run);
+  Checkpoint checkpoint = read_checkpoint(path);
   Network n;
   engine::Dtype precision{};
   try {
@@ -157,18 +172,19 @@ Network load_network(const std::string& run, const std::string& weights) {
     checkpoint.run.at("options").get_to(n.options);
     checkpoint.run.at("recipe").get_to(n.recipe);
     checkpoint.run.at("classes").get_to(n.classes);
+    n.net = n.model->create(n.options);
   } catch (const json::exception&) {
     engine::fail("checkpoint: ", path, " has a damaged description");
+  } catch (const engine::Error& e) {
+    engine::fail("checkpoint: ", path, " describes what this program cannot make: ", e.what());
   }
   check(n.options.classes == int64_t(n.classes.size()), "checkpoint: ", path, " names ",
         n.classes.size(), " classes, but its network has ", n.options.classes);
-  n.net = n.model->create(n.options);
   if (!run.empty() && !weights.empty()) {
-    path = weights;
-    checkpoint.tensors = engine::train::read_weights(path);
+    path = checkpoint_of(weights);
+    checkpoint.tensors = read_weights(path);
   }
-  engine::io::load_state(*n.net, checkpoint.tensors, "\"" + path.string() + "\"",
-                         engine::train::state_prefix);
+  engine::io::load_state(*n.net, checkpoint.tensors, "\"" + path.string() + "\"", state_prefix);
   n.net->set_precision(precision);
   n.net->train(false);
   return n;

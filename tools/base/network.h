@@ -21,6 +21,13 @@ std::string model_names();
 /// "64" or "72x96" as height and width in pixels.
 engine::video::FrameSize parse_size(const std::string& text);
 
+/// A UsageError unless there is such a network with these options. Takes no memory.
+void check_fits(const models::Model& model, const models::ModelOptions& options);
+
+/// Refuses, before the work for it is done, to write a file where there is a folder, or into a
+/// folder that is not there. Nothing is asked of an empty path.
+void check_output(const char* option, const std::filesystem::path& path);
+
 /// Options that several subcommands share: what a network is built for.
 struct ModelSettings {
   int64_t frames = 20, hidden = 64;

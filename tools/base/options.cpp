@@ -1,4 +1,5 @@
 #include "tools/base/options.h"
+#include <fmt/format.h>
 #include <toml++/toml.h>
 #include <algorithm>
 #include <charconv>
@@ -13,12 +14,18 @@ using engine::io::suggestion;
 
 namespace {
 
-int64_t whole_number(const std::string& name, const std::string& text, int64_t least) {
+int64_t whole_number(const std::string& name, const std::string& text, int64_t least,
+                     int64_t most) {
   int64_t value = 0;
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
-  usage(error == std::errc() && stop == end, name, " takes a whole number, got '", text, "'");
-  usage(value >= least, name, " must be at least ", least, ", got ", value);
+  usage(error != std::errc::invalid_argument && stop == end, name, " takes a whole number, got '",
+        text, "'");
+  if (error == std::errc::result_out_of_range)
+    value =
+        text[0] == '-' ? std::numeric_limits<int64_t>::min() : std::numeric_limits<int64_t>::max();
+  usage(value >= least, name, " must be at least ", least, ", got ", text);
+  usage(value <= most && error == std::errc(), name, " must be at most ", most, ", got ", text);
   return value;
 }
 
@@ -26,8 +33,9 @@ double number(const std::string& name, const std::string& text, double least) {
   double value = 0;
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
-  usage(error == std::errc() && stop == end && std::isfinite(value), name, " takes a number, got '",
-        text, "'");
+  usage(error != std::errc::invalid_argument && stop == end && std::isfinite(value), name,
+        " takes a number, got '", text, "'");
+  usage(error == std::errc(), name, " takes a number between 2.3e-308 and 1.8e308, got ", text);
   usage(value >= least, name, " must be at least ", least, ", got ", value);
   return value;
 }
@@ -38,8 +46,12 @@ std::vector<int64_t> whole_numbers(const std::string& name, const std::string& t
   for (std::string part; std::getline(in, part, ',');) {
     int64_t value = 0;
     const auto [stop, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    usage(error == std::errc() && stop == part.data() + part.size() && value > 0, name,
+    const bool whole =
+        error != std::errc::invalid_argument && stop == part.data() + part.size() && value >= 0;
+    usage(whole && (value > 0 || error != std::errc()), name,
           " takes whole numbers separated by commas, as in 12,24, got '", text, "'");
+    usage(error == std::errc() && value <= most_units, name, " takes numbers up to ", most_units,
+          ", got '", text, "'");
     values.push_back(value);
   }
   usage(!values.empty(), name, " takes at least one number");
@@ -48,15 +60,14 @@ std::vector<int64_t> whole_numbers(const std::string& name, const std::string& t
 
 /// A TOML value as the command line would say it.
 std::string text_of(const toml::node& node) {
-  std::ostringstream text;
   if (const auto* s = node.as_string()) return s->get();
+  if (const auto* d = node.as_floating_point()) return fmt::format("{}", d->get());
+  std::ostringstream text;
   if (const auto* a = node.as_array()) {
     for (const toml::node& item : *a) text << (text.tellp() > 0 ? "," : "") << text_of(item);
-    return text.str();
+  } else {
+    node.visit([&](const auto& value) { text << value; });
   }
-  if (const auto* i = node.as_integer()) text << i->get();
-  if (const auto* d = node.as_floating_point()) text << d->get();
-  if (const auto* b = node.as_boolean()) text << (b->get() ? "true" : "false");
   return text.str();
 }
 
@@ -98,10 +109,13 @@ void Options::add(const std::string& name, std::string& value, const std::string
       [&value] { return value; });
 }
 
-void Options::add(const std::string& name, int64_t& value, const std::string& help, int64_t least) {
+void Options::add(const std::string& name, int64_t& value, const std::string& help, int64_t least,
+                  int64_t most) {
   enter(
       name, "N", help,
-      [&value, name, least](const std::string& text) { value = whole_number(name, text, least); },
+      [&value, name, least, most](const std::string& text) {
+        value = whole_number(name, text, least, most);
+      },
       [&value] { return value; });
 }
 
@@ -188,7 +202,8 @@ bool Options::parse(std::vector<std::string> arguments) {
   for (const std::string& extra : app_.remaining()) {
     const std::string name = extra.substr(0, extra.find('='));
     usage(!extra.starts_with("-"), "unknown option '", name, "'", hint(name));
-    throw UsageError("unexpected argument '" + extra + "'");
+    throw UsageError("unexpected argument '" + extra + "'; '" + app_.get_name() +
+                     " --help' lists what it takes");
   }
   for (Entry& e : entries_) {
     usage(!e.off || !e.off->count() || !e.option->count(), "give either ", e.name, " or --no-",
@@ -200,7 +215,8 @@ bool Options::parse(std::vector<std::string> arguments) {
 }
 
 void Options::read_config(const std::filesystem::path& path) {
-  usage(std::filesystem::is_regular_file(path), "config: no such file: ", path);
+  usage(!std::filesystem::is_directory(path), "config: expected a file, got a folder: ", path);
+  usage(std::filesystem::exists(path), "config: no such file: ", path);
   toml::table table;
   try {
     table = toml::parse_file(path.string());
@@ -209,19 +225,24 @@ void Options::read_config(const std::filesystem::path& path) {
   }
   std::vector<std::string> keys;
   for (const Entry& e : entries_)
-    if (e.name != "--config") keys.push_back(e.key());
+    if (e.name != "--config" && e.name.starts_with("--")) keys.push_back(e.key());
   for (const auto& [key, node] : table) {
     std::string name(key.str());
     std::replace(name.begin(), name.end(), '_', '-');
-    const auto entry = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) {
-      return e.key() == name && e.name != "--config";
-    });
-    usage(entry != entries_.end(), "config: ", path, ": unknown key '", std::string(key.str()), "'",
-          suggestion(name, keys));
-    usage(!node.is_table(), "config: ", path, ": '", name, "' takes a value, not a table");
-    if (entry->said()) continue;
-    entry->set(text_of(node));
-    entry->from_file = true;
+    const std::string where =
+        fmt::format("config: \"{}\" line {}: ", path.string(), key.source().begin.line);
+    usage(std::count(keys.begin(), keys.end(), name), where, "unknown key '",
+          std::string(key.str()), "'", suggestion(name, keys));
+    usage(!node.is_table(), where, "'", name, "' takes a value, not a table");
+    Entry& entry = *std::find_if(entries_.begin(), entries_.end(),
+                                 [&](const Entry& e) { return e.key() == name; });
+    if (entry.said()) continue;
+    try {
+      entry.set(text_of(node));
+    } catch (const UsageError& e) {
+      throw UsageError(where + e.what());
+    }
+    entry.from_file = true;
   }
 }
 

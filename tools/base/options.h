@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -26,6 +27,21 @@ void usage(bool ok, const Parts&... parts) {
   }
 }
 
+/// What f() gives; an Error of it is a mistake in how the program was called.
+template <class F>
+auto as_usage(const F& f) {
+  try {
+    return f();
+  } catch (const kernels::Error& e) {
+    throw UsageError(e.what());
+  }
+}
+
+/// Bounds of options: above what anybody needs, below where sizes of tensors pass 64 bits or the
+/// system gives no more threads.
+constexpr int64_t most_threads = 1024, most_units = 1 << 16, most_side = 1 << 14,
+                  most_views = 10'000, most_steps = 1'000'000'000, most_megabytes = 1 << 30;
+
 /// The options of one subcommand: each is a variable that the command line or, where that is
 /// silent, the TOML file of --config sets. Every mistake is a UsageError of one sentence.
 class Options {
@@ -35,9 +51,10 @@ class Options {
   /// `--name VALUE`, or a positional argument where the name has no dashes. The value is kept if
   /// the option is not given.
   void add(const std::string& name, std::string& value, const std::string& help);
-  void add(const std::string& name, int64_t& value, const std::string& help, int64_t least = 0);
+  void add(const std::string& name, int64_t& value, const std::string& help, int64_t least = 0,
+           int64_t most = std::numeric_limits<int64_t>::max());
   void add(const std::string& name, double& value, const std::string& help, double least = 0);
-  /// Whole numbers above 0, separated by commas.
+  /// Whole numbers from 1 to most_units, separated by commas.
   void add(const std::string& name, std::vector<int64_t>& value, const std::string& help);
   /// A positional argument that takes any number of values.
   void add(const std::string& name, std::vector<std::string>& values, const std::string& help);

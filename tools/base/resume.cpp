@@ -65,8 +65,9 @@ ResumedRun take_up(const std::string& path, Options& options) {
   try {
     const json& values = run.config.at("train");
     options.restore(values, run.config.value("given", std::vector<std::string>{}));
-  } catch (const json::exception& e) {
-    engine::fail("resume: ", fs::path(path), " has a damaged configuration: ", e.what());
+  } catch (const json::exception&) {
+    engine::fail("resume: ", fs::path(path),
+                 " has a damaged configuration; start a new run from its weights with --weights");
   }
   if (run.checkpoint) {
     warn_of_format(*run.checkpoint);

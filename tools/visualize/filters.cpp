@@ -27,13 +27,16 @@ int show(const Settings& s) {
   usage(!s.out.empty() || !s.gif.empty() || !s.png.empty(),
         "visualize: name the folder to write filters.gif and filters.png to with --out, or files "
         "with --gif and --png");
+  check_output("--gif", s.gif);
+  check_output("--png", s.png);
   const Network n = load_network(s.run, s.weights);
   const report::Filters filters = report::filters_of(*n.net, s.layer);
   fs::path gif = s.gif, png = s.png;
   if (!s.out.empty()) {
     std::error_code error;
     fs::create_directories(s.out, error);
-    engine::check(!error, "visualize: cannot create ", fs::path(s.out), ": ", error.message());
+    engine::check(!error, "visualize: cannot create the folder ", fs::path(s.out), ": ",
+                  error.message());
     if (gif.empty()) gif = fs::path(s.out) / "filters.gif";
     if (png.empty()) png = fs::path(s.out) / "filters.png";
   }
