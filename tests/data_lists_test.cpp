@@ -80,6 +80,22 @@ TEST(CsvList, SeveralLabelsMakeAMultiLabelSet) {
   EXPECT_EQ(forced.samples[0].labels, (std::vector<int64_t>{0}));
 }
 
+TEST(CsvList, TakesUtf8Alone) {
+  const Lists f;
+  EXPECT_EQ(f.csv("a,gr\xc3\xb6\xc3\x9f"
+                  "er\nb,\xf0\x9f\x98\x80\n")
+                .classes.size(),
+            2u);
+  // Latin-1; cut off; a zero byte; longer than needed; a surrogate; above U+10FFFF.
+  for (const std::string& bad :
+       {std::string("l\xe9"
+                    "ft"),
+        std::string("\xe2\x82"), std::string("x\0y", 3), std::string("\xc0\xaf"),
+        std::string("\xed\xa0\x80"), std::string("\xf4\x90\x80\x80")})
+    EXPECT_EQ(f.said("a,x\nb," + bad + "\n"),
+              "line 2: this is no UTF-8 text; save the list as UTF-8");
+}
+
 TEST(CsvList, NamesTheLineThatIsWrong) {
   const Lists f;
   EXPECT_EQ(f.said("a,x\nb\n"), "line 2: no comma in 'b'; expected path,label");

@@ -41,6 +41,11 @@ def video_cut(root, path):
     path.write_bytes((root / "two/left/00000.mp4").read_bytes()[:500])
 
 
+def odd_class(root, path):
+    """A class folder whose name is Latin-1."""
+    (path / os.fsdecode(b"l\xe9ft")).mkdir(parents=True)
+
+
 def only_sound(root, path):
     subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=0.2", path], check=True)
 
@@ -213,6 +218,8 @@ DATA = [
         {"d/a/x.mp4": video, "d/b": None}),
     Row("classes with one clip", f"{TRAIN} --data d --val-fraction 0.5", 1,
         "train: --val-fraction 0.5 leaves 0 videos to train on and 2 to evaluate", {"d/a/x.mp4": video, "d/b/x.mp4": video}),
+    Row("class name that is no text", f"{TRAIN} --data d", 1,
+        "data: the name of the class folder 'l?ft' in d is no UTF-8 text; rename it", {"d": odd_class}),
     Row("held-out set of other classes", f"{TRAIN} --val d", 1, 'train: "d" has classes up, but "../two" has left, right',
         {"d/up/x.mp4": video}),
     Row("no such held-out set", f"{TRAIN} --val none", 1, "data: no such folder: none"),

@@ -5,6 +5,7 @@
 #include "engine/data/frame_folder.h"
 #include "engine/data/sampling.h"
 #include "engine/io/fingerprint.h"
+#include "engine/io/text.h"
 
 namespace kinema::engine::video {
 
@@ -98,6 +99,13 @@ Dataset scan_folder(const std::string& root) {
   found.classes = names(root, is_folder);
   check(!found.classes.empty(), "data: ", root,
         " holds no class folders; put the videos of each class into a folder named after it");
+  for (std::string name : found.classes) {
+    const bool shown = io::is_text(name);  // in JSON and on the page of a run
+    std::replace_if(
+        name.begin(), name.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+    check(shown, "data: the name of the class folder '", name, "' in ", root,
+          " is no UTF-8 text; rename it");
+  }
   std::string without;
   for (size_t label = 0; label < found.classes.size(); ++label) {
     const fs::path folder = fs::path(root) / found.classes[label];

@@ -2,6 +2,7 @@
 #include <charconv>
 #include <filesystem>
 #include <fstream>
+#include "engine/io/text.h"
 #include "kernels/base/error.h"
 
 namespace kinema::engine::video {
@@ -30,6 +31,7 @@ std::vector<Line> read_lines(const std::string& path) {
   for (std::string text; std::getline(in, text);) {
     if (++number == 1 && text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
     const std::string place = path + " line " + std::to_string(number);
+    check(io::is_text(text), "data: ", place, ": this is no UTF-8 text; save the list as UTF-8");
     if (!trimmed(text).empty())
       lines.push_back({trimmed(text), number, place, "data: " + place + ": "});
   }

@@ -1,7 +1,25 @@
 #include "engine/io/text.h"
 #include <algorithm>
+#include <cstdint>
 
 namespace kinema::engine::io {
+
+bool is_text(std::string_view text) {
+  const auto byte = [&](size_t at) { return at < text.size() ? uint8_t(text[at]) : 0u; };
+  for (size_t i = 0; i < text.size();) {
+    const unsigned first = byte(i), second = byte(i + 1);
+    const size_t length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (first == 0 || (first >= 0x80 && first < 0xc2) || first > 0xf4) return false;
+    for (size_t k = 1; k < length; ++k)
+      if ((byte(i + k) & 0xc0) != 0x80) return false;
+    // No longer form than needed, no surrogates, nothing above U+10FFFF.
+    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+        (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f))
+      return false;
+    i += length;
+  }
+  return true;
+}
 
 int edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<int>> d(a.size() + 1, std::vector<int>(b.size() + 1));

@@ -13,6 +13,9 @@ int edit_distance(std::string_view a, std::string_view b);
 /// (and at least two) may differ, or one must begin with the other.
 std::string nearest(std::string_view name, const std::vector<std::string>& names);
 
+/// Whether `text` is UTF-8 (RFC 3629) without a zero byte: what JSON and a terminal can show.
+bool is_text(std::string_view text);
+
 /// "; did you mean 'X'?" for the nearest name, else "; known: 'A', 'B', ...".
 std::string suggestion(std::string_view name, const std::vector<std::string>& names);
 
