@@ -8,6 +8,7 @@
 #include "engine/train/progress.h"
 #include "engine/train/scores_csv.h"
 #include "tools/base/command.h"
+#include "tools/base/data_settings.h"
 #include "tools/base/network.h"
 
 namespace kinema::tools {
@@ -18,35 +19,41 @@ namespace train = engine::train;
 namespace video = engine::video;
 
 struct Settings {
-  std::string run, weights, data, csv;
+  std::string run, weights, csv;
+  DataSettings data{"eval"};
   ViewSettings views;
   int64_t batch = 16, threads = 0, workers = 2, memory_cap_mb = 512;
   bool json = false;
 };
 
-/// The videos of `folder`, labelled by the network's classes: it may hold a part of them.
-video::Dataset read_data(const std::string& folder, const std::vector<std::string>& classes) {
-  video::Dataset found = video::scan_folder(folder);
-  for (video::Sample& s : found.samples) {
-    const std::string& name = found.classes[size_t(s.label)];
-    const auto at = std::find(classes.begin(), classes.end(), name);
-    engine::check(at != classes.end(), "eval: ", std::filesystem::path(folder), " has class '",
-                  name, "', which the network does not know; it knows ", listed(classes));
-    s.label = at - classes.begin();
-  }
-  found.classes = classes;
-  return found;
+nlohmann::json report(const Network& n, const train::Evaluation& e, const Settings& s) {
+  nlohmann::json all = {{"model", n.model->name},
+                        {"videos", e.metrics.count()},
+                        {"top1", e.metrics.top1()},
+                        {"top5", e.metrics.top5()},
+                        {"loss", e.metrics.loss()},
+                        {"average", train::name_of(s.views.rule(n.multi_label))},
+                        {"clips", n.recipe.clips},
+                        {"crops", n.recipe.crops},
+                        {"seconds", e.seconds},
+                        {"classes", n.classes},
+                        {"confusion", e.metrics.confusion()}};
+  if (n.multi_label) all["mean_average_precision"] = e.mean_average_precision;
+  return all;
 }
 
-nlohmann::json report(const Network& n, const train::Evaluation& e, const Settings& s) {
-  return {
-      {"model", n.model->name},   {"videos", e.metrics.count()},       {"top1", e.metrics.top1()},
-      {"top5", e.metrics.top5()}, {"loss", e.metrics.loss()},          {"average", s.views.average},
-      {"clips", n.recipe.clips},  {"crops", n.recipe.crops},           {"seconds", e.seconds},
-      {"classes", n.classes},     {"confusion", e.metrics.confusion()}};
+/// Of several labels a video: a label counts as found where it is the highest score.
+void print_several(const Network& n, const train::Evaluation& e) {
+  std::printf("%s\n",
+              fmt::format("mAP {:.1f}%  highest score is a label {:.1f}%  loss {:.4f}  of {} "
+                          "videos; mean of sigmoid over {} x {} views (clips x crops)",
+                          100 * e.mean_average_precision, 100 * e.metrics.top1(), e.metrics.loss(),
+                          e.metrics.count(), n.recipe.clips, n.recipe.crops)
+                  .c_str());
 }
 
 void print(const Network& n, const train::Evaluation& e, const Settings& s) {
+  if (n.multi_label) return print_several(n, e);
   for (size_t c = 0; c < n.classes.size(); ++c) {
     const std::vector<int64_t>& row = e.metrics.confusion()[c];
     const int64_t all = std::accumulate(row.begin(), row.end(), int64_t(0));
@@ -65,23 +72,28 @@ void print(const Network& n, const train::Evaluation& e, const Settings& s) {
 }
 
 int evaluate(const Settings& s) {
-  usage(!s.data.empty(), "eval: name a folder with one folder of videos a class with --data");
+  s.data.check();
   check_output("--csv", s.csv);
   set_threads(s.threads);
   Network n = load_network(s.run, s.weights);
   s.views.apply(n.recipe);
   s.views.set_precision(*n.net);
-  const video::Dataset data = read_data(s.data, n.classes);
+  const video::Dataset data = s.data.evaluation(n.classes, n.multi_label);
+  video::SkippedFiles skipped([&](const std::string& text) { s.data.warn(text); });
   video::Loader loader(data, n.recipe,
                        {.batch = std::max<int64_t>(1, s.batch / n.recipe.views()),
                         .views_at_once = s.batch,
                         .threads = int(s.workers),
                         .memory_cap_bytes = s.memory_cap_mb << 20,
-                        .cache_bytes = 0});
+                        .cache_bytes = 0,
+                        .index = s.data.index({&data}, s.workers, s.json),
+                        .frame_cache = s.data.frame_cache(),
+                        .skipped = &skipped});
   train::ProgressLine line;
   const auto began = std::chrono::steady_clock::now();
   const train::Evaluation e = train::evaluate(
-      *n.net, [&](const Tensor& x) { return n.net->forward(x); }, loader, s.views.rule(),
+      *n.net, [&](const Tensor& x) { return n.net->forward(x); }, loader,
+      s.views.rule(n.multi_label),
       [&](int64_t done) {
         if (!line.due()) return;
         const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
@@ -107,7 +119,7 @@ int evaluate(const Settings& s) {
 std::function<int()> define(Options& options) {
   auto s = std::make_shared<Settings>();
   declare_source(options, s->run, s->weights);
-  options.add("--data", s->data, "folder with one folder of videos a class");
+  s->data.declare(options);
   s->views.declare(options);
   options.add("--batch", s->batch, "clips that run through the network at once", 1);
   options.add("--threads", s->threads, "threads that compute; 0: all cores", 0, most_threads);

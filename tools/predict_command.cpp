@@ -47,7 +47,9 @@ class Job {
 
   /// Answers for one file; false if it was interrupted. Errors: a video that cannot be read.
   bool run(const std::string& file) {
-    json result = {{"file", file}, {"model", network_.model->name}, {"average", s_.views.average}};
+    json result = {{"file", file},
+                   {"model", network_.model->name},
+                   {"average", train::name_of(s_.views.rule(network_.multi_label))}};
     if (s_.every > 0) {
       over_time(file, result);
     } else {
@@ -127,7 +129,7 @@ int predict(const Settings& s) {
   s.views.set_precision(*n.net);
   const train::Predictor predictor{.forward = [&](const Tensor& x) { return n.net->forward(x); },
                                    .recipe = n.recipe,
-                                   .average = s.views.rule(),
+                                   .average = s.views.rule(n.multi_label),
                                    .batch = s.batch};
   if (!s.video.empty()) catch_interrupts();
   Job job(s, n, predictor);

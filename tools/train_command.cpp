@@ -6,6 +6,7 @@
 #include "engine/data/loader.h"
 #include "engine/train/trainer.h"
 #include "tools/base/command.h"
+#include "tools/base/data_settings.h"
 #include "tools/base/interrupt.h"
 #include "tools/base/learning_settings.h"
 #include "tools/base/network.h"
@@ -21,8 +22,8 @@ namespace train = engine::train;
 namespace video = engine::video;
 
 struct Settings {
-  std::string data, val, model, run, resume, weights;
-  double val_fraction = 0;
+  std::string model, run, resume, weights;
+  DataSettings data{"train"};
   ModelSettings network;
   ClipSettings clips;
   LearningSettings learning;
@@ -31,36 +32,6 @@ struct Settings {
   bool quiet = false;
   std::string average = "softmax";
 };
-
-/// The two data sets: what is trained on and what is evaluated.
-struct Data {
-  video::Dataset train, held_out;
-  std::string evaluated;  ///< what the second is, for people
-};
-
-Data read_data(const Settings& s) {
-  Data d;
-  d.train = video::scan_folder(s.data);
-  if (!s.val.empty()) {
-    d.held_out = video::scan_folder(s.val);
-    engine::check(d.held_out.classes == d.train.classes, "train: ", fs::path(s.val),
-                  " has classes ", listed(d.held_out.classes), ", but ", fs::path(s.data), " has ",
-                  listed(d.train.classes));
-    d.evaluated = "videos of " + s.val;
-  } else if (s.val_fraction > 0) {
-    const video::Split parts = video::split(d.train, s.val_fraction, uint64_t(s.seed));
-    d.train = parts.train;
-    d.held_out = parts.held_out;
-    engine::check(!d.train.samples.empty() && !d.held_out.samples.empty(), "train: --val-fraction ",
-                  s.val_fraction, " leaves ", d.train.samples.size(), " videos to train on and ",
-                  d.held_out.samples.size(), " to evaluate");
-    d.evaluated = "held-out videos";
-  } else {
-    d.held_out = d.train;
-    d.evaluated = "training videos (no held-out set: give --val or --val-fraction)";
-  }
-  return d;
-}
 
 /// Enough epochs for 200 steps, at least 20.
 int64_t epochs_for(int64_t wanted, int64_t steps_an_epoch) {
@@ -76,26 +47,25 @@ fs::path free_folder(const std::string& model) {
 }
 
 void check_settings(const Settings& s) {
-  usage(!s.data.empty(), "train: name a folder with one folder of videos a class with --data");
+  s.data.check();
   usage(!s.model.empty(), "train: name a network with --model: ", model_names());
-  usage(s.val.empty() || s.val_fraction == 0, "train: give either --val or --val-fraction");
-  usage(s.val_fraction < 1, "--val-fraction must be below 1, got ", s.val_fraction);
 }
 
 /// The network with its first weights, its recipe and its classes; these are as `old` has them, be
 /// a model's defaults what they may by now.
-Network make_network(const Settings& s, const Options& given,
-                     const std::vector<std::string>& classes, const ResumedRun& old) {
+Network make_network(const Settings& s, const Options& given, const video::Dataset& data,
+                     const ResumedRun& old) {
   Network n;
   n.model = &model_or_usage(s.model);
   if (!old.folder) {
-    n.options = s.network.options_for(*n.model, int64_t(classes.size()), given);
+    n.options = s.network.options_for(*n.model, int64_t(data.classes.size()), given);
     n.recipe = s.clips.recipe_for(*n.model, n.options, given);
   } else {
     old.config.at("options").get_to(n.options);
     old.config.at("recipe").get_to(n.recipe);
   }
-  n.classes = classes;
+  n.classes = data.classes;
+  n.multi_label = data.multi_label;
   check_fits(*n.model, n.options);
   n.net = n.model->create(n.options);
   n.net->initialise(uint64_t(s.seed));
@@ -106,7 +76,24 @@ Network make_network(const Settings& s, const Options& given,
   return n;
 }
 
-video::LoaderOptions loader_options(const Settings& s, bool training, int64_t views) {
+/// Where clips come from beside the videos themselves, and what hears of broken ones.
+struct Source {
+  fs::path folder;  ///< of the run
+  std::shared_ptr<const video::VideoIndex> index;
+  std::shared_ptr<video::FrameCache> frame_cache;
+  video::SkippedFiles skipped;
+};
+
+Source source_of(const Settings& s, const TrainingData& data, const ResumedRun& old) {
+  const fs::path folder = old.folder      ? old.folder->path()
+                          : s.run.empty() ? free_folder(s.model)
+                                          : fs::path(s.run);
+  return {folder, s.data.index({&data.train, &data.held_out}, s.workers, s.quiet),
+          s.data.frame_cache(), video::SkippedFiles(warn, folder / "skipped.csv")};
+}
+
+video::LoaderOptions loader_options(const Settings& s, Source& source, bool training,
+                                    int64_t views) {
   return {.batch = training ? s.batch : std::max<int64_t>(1, s.batch / views),
           .training = training,
           .shuffle = training,
@@ -114,10 +101,13 @@ video::LoaderOptions loader_options(const Settings& s, bool training, int64_t vi
           .views_at_once = s.batch,
           .threads = int(s.workers),
           .memory_cap_bytes = s.memory_cap_mb << 20,
-          .cache_bytes = s.cache_mb << 20};
+          .cache_bytes = s.cache_mb << 20,
+          .index = source.index,
+          .frame_cache = source.frame_cache,
+          .skipped = &source.skipped};
 }
 
-void say_result(const train::TrainResult& r, const Settings& s, const Data& data,
+void say_result(const train::TrainResult& r, const Settings& s, const TrainingData& data,
                 const fs::path& folder) {
   std::string text;
   if (r.interrupted) {
@@ -131,20 +121,22 @@ void say_result(const train::TrainResult& r, const Settings& s, const Data& data
         folder.string(), r.epochs, r.steps, 100 * r.best_top1, r.best_epoch);
   } else {
     text = fmt::format(
-        "{} epochs, {} steps{}{}: top-1 {:.1f}%, best {:.1f}% in epoch {}, of {} {}; "
+        "{} epochs, {} steps{}{}: {} {:.1f}%, best {:.1f}% in epoch {}, of {} {}; "
         "mean of {} over {} x {} views; run folder: {}",
         r.epochs, r.steps,
         r.skipped ? fmt::format(" ({} skipped while f16 overflowed)", r.skipped) : "",
         r.stopped_early ? fmt::format(", ended by --patience {}", s.learning.patience) : "",
-        100 * r.last.val_top1, 100 * r.best_top1, r.best_epoch, data.held_out.samples.size(),
-        data.evaluated, s.average, s.clips.clips, s.clips.crops, folder.string());
+        data.train.multi_label ? "mAP" : "top-1", 100 * r.last.val_top1, 100 * r.best_top1,
+        r.best_epoch, data.held_out.samples.size(), data.evaluated,
+        data.train.multi_label ? "sigmoid" : s.average, s.clips.clips, s.clips.crops,
+        folder.string());
   }
   std::printf("%s\n", text.c_str());
 }
 
 /// What config.json and each checkpoint say of the run.
 nlohmann::json configuration(const Network& network, const Options& given, const Settings& s,
-                             const Data& data, const engine::optim::Schedule& schedule) {
+                             const TrainingData& data, const engine::optim::Schedule& schedule) {
   nlohmann::json config = describe(network);
   describe_options(given, config);
   for (const auto& [part, set] :
@@ -156,18 +148,16 @@ nlohmann::json configuration(const Network& network, const Options& given, const
 }
 
 /// The folder of a new run, or that of `old`, its metrics cut to what its checkpoint knows.
-std::unique_ptr<train::RunFolder> claim_folder(const Settings& s, const nlohmann::json& config,
+std::unique_ptr<train::RunFolder> claim_folder(const fs::path& path, const nlohmann::json& config,
                                                ResumedRun& old) {
-  if (!old.folder)
-    return std::make_unique<train::RunFolder>(
-        s.run.empty() ? free_folder(s.model) : fs::path(s.run), config);
+  if (!old.folder) return std::make_unique<train::RunFolder>(path, config);
   check_same_data(old.config, config);
   if (old.checkpoint) warn_of_differences(old.config, config);
   old.folder->cut_metrics(old.progress("epoch"), warn);
   return std::move(old.folder);
 }
 
-void say_beginning(const Network& network, const Data& data, int64_t step) {
+void say_beginning(const Network& network, const TrainingData& data, int64_t step) {
   std::fprintf(stderr, "%s\n",
                fmt::format("train: {} on {} videos of {} classes, evaluated on {} {}{}",
                            network.model->name, data.train.samples.size(),
@@ -176,16 +166,19 @@ void say_beginning(const Network& network, const Data& data, int64_t step) {
                    .c_str());
 }
 
-train::TrainOptions train_options(const Settings& s, int64_t epochs) {
-  train::TrainOptions o{
-      .epochs = epochs,
-      .evaluate_every = s.eval_every,
-      .checkpoint_every = s.checkpoint_every,
-      .seed = uint64_t(s.seed),
-      .average = s.average == "logits" ? train::Average::logits : train::Average::softmax,
-      .quiet = s.quiet,
-      .stop = interrupted};
+train::TrainOptions train_options(const Settings& s, const Network& network, int64_t epochs) {
+  train::TrainOptions o{.epochs = epochs,
+                        .evaluate_every = s.eval_every,
+                        .checkpoint_every = s.checkpoint_every,
+                        .seed = uint64_t(s.seed),
+                        .average = network.multi_label     ? train::Average::sigmoid
+                                   : s.average == "logits" ? train::Average::logits
+                                                           : train::Average::softmax,
+                        .quiet = s.quiet,
+                        .stop = interrupted};
   s.learning.apply(o);
+  usage(!network.multi_label || o.mixup == 0,
+        "train: --mixup mixes videos of one label each; these have several, so leave it away");
   return o;
 }
 
@@ -195,13 +188,14 @@ int run_training(Settings& s, Options& options) {
   check_settings(s);
   s.learning.settle(options);
   set_threads(s.threads);
-  const Data data = read_data(s);
-  Network network = make_network(s, options, data.train.classes, old);
+  const TrainingData data = s.data.training(uint64_t(s.seed));
+  Network network = make_network(s, options, data.train, old);
   video::Recipe training = network.recipe;
   if (network.model->training_frames) training.frames = network.model->training_frames;
-  video::Loader clips(data.train, training, loader_options(s, true, 1));
+  Source source = source_of(s, data, old);
+  video::Loader clips(data.train, training, loader_options(s, source, true, 1));
   video::Loader held_out(data.held_out, network.recipe,
-                         loader_options(s, false, network.recipe.views()));
+                         loader_options(s, source, false, network.recipe.views()));
   const int64_t steps = s.learning.steps_of(clips.batches()), epochs = epochs_for(s.epochs, steps);
   network.net->checkpoint_activations(s.learning.checkpoint_activations);
   const engine::Dtype precision = precision_from(s.learning.precision);
@@ -211,10 +205,12 @@ int run_training(Settings& s, Options& options) {
   const engine::optim::Schedule schedule =
       old.config.contains("schedule") ? engine::optim::schedule_from(old.config["schedule"])
                                       : s.learning.schedule_for(epochs * steps);
+  const train::TrainOptions choices = train_options(s, network, epochs);
   const nlohmann::json config = configuration(network, options, s, data, schedule);
   catch_interrupts();
-  const auto folder = claim_folder(s, config, old);
+  const auto folder = claim_folder(source.folder, config, old);
   folder->keep(s.keep);
+  source.skipped.write();
   if (old.progress("epoch") < epochs) say_beginning(network, data, old.progress("step"));
   const auto log = record_of({.folder = folder->path(),
                               .done = old.progress("step"),
@@ -240,7 +236,7 @@ int run_training(Settings& s, Options& options) {
          .listeners = {log.get()},
          .parts = scaled ? std::vector<train::Stateful*>{&scale} : std::vector<train::Stateful*>{},
          .resume = old.checkpoint ? &*old.checkpoint : nullptr},
-        train_options(s, epochs));
+        choices);
   });
   say_result(result, s, data, folder->path());
   return result.interrupted ? interrupted_exit() : 0;
@@ -248,10 +244,9 @@ int run_training(Settings& s, Options& options) {
 
 std::function<int()> define(Options& options) {
   auto s = std::make_shared<Settings>();
-  options.add("--data", s->data, "folder with one folder of videos a class");
+  s->data.declare(options);
+  s->data.declare_held_out(options);
   options.add("--model", s->model, "network: " + model_names());
-  options.add("--val", s->val, "such a folder, to evaluate on");
-  options.add("--val-fraction", s->val_fraction, "share of each class held out to evaluate on");
   options.add("--run", s->run,
               "new folder for configuration, metrics and checkpoints (default "
               "runs/MODEL)");

@@ -3,10 +3,13 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstring>
 #include <deque>
 #include <mutex>
 #include <numeric>
+#include <set>
 #include <thread>
+#include <utility>
 #include "engine/data/sample_reader.h"
 #include "engine/data/view_pieces.h"
 
@@ -24,10 +27,26 @@ Shape batch_shape(const Recipe& r, int64_t samples, bool training) {
 /// A batch on its way.
 struct Slot {
   Batch batch;
-  int64_t pending = 0;        // samples not yet done
-  int64_t failed_row = 0;     // of the first sample that failed
-  std::exception_ptr thrown;  // and what it threw
+  std::vector<int64_t> samples;
+  std::vector<std::string> errors;  // of each sample; empty: it was read
+  int64_t pending = 0;              // samples not yet done
 };
+
+/// Moves the rows of samples that were read together, to the front.
+void leave_out_broken(Slot& slot) {
+  int64_t kept = 0;
+  const View rows = slot.batch.clips.view();
+  const int64_t bytes = slot.batch.views * rows.stride(0) * kernels::size_of(Dtype::f32);
+  auto* data = static_cast<char*>(rows.data);
+  for (size_t i = 0; i < slot.samples.size(); ++i) {
+    if (!slot.errors[i].empty()) continue;
+    if (kept != int64_t(i))
+      std::memmove(data + kept * bytes, data + int64_t(i) * bytes, size_t(bytes));
+    slot.samples[size_t(kept++)] = slot.samples[i];
+  }
+  slot.samples.resize(size_t(kept));
+  slot.batch.clips.layout = rows.slice(0, 0, kept * slot.batch.views);
+}
 
 }  // namespace
 
@@ -57,7 +76,9 @@ struct Loader::State {
   int64_t epoch = -1;
   std::vector<int64_t> order;
   double waited = 0;
+  std::exception_ptr no_memory;
   bool stop = false;
+  std::set<int64_t> left_out;  // samples; next() and the constructor alone touch it
 
   std::unique_ptr<ViewPieces> pieces;  // if given, it makes all batches
   std::vector<std::thread> threads;    // last: joined before the rest goes
@@ -66,7 +87,8 @@ struct Loader::State {
       : dataset(std::move(d)),
         recipe(r),
         options(o),
-        reader(recipe, o.training, int64_t(dataset.samples.size()), o.cache_bytes) {}
+        reader(recipe, o.training, int64_t(dataset.samples.size()), o.cache_bytes, o.index,
+               o.frame_cache) {}
   ~State() {
     {
       const std::lock_guard lock(mutex);
@@ -86,6 +108,10 @@ struct Loader::State {
   void work_loop();
   void open_slot(int64_t batch);
   void make(int64_t place, Slot& slot, std::unique_lock<std::mutex>& lock);
+  bool take_front(Batch& batch);
+  void finish(Slot& slot) const;
+  void note_broken(const std::vector<int64_t>& samples, const std::vector<std::string>& errors);
+  void note_what_the_index_knows();
 };
 
 /// Makes room for a batch; under the mutex, so that its first sample alone does it.
@@ -95,19 +121,14 @@ void Loader::State::open_slot(int64_t batch) {
   Slot slot;
   slot.pending = count;
   slot.batch.views = options.training ? 1 : recipe.views();
+  slot.samples.assign(order.begin() + begin, order.begin() + begin + count);
+  slot.errors.resize(size_t(count));
   try {
     const Shape shape = batch_shape(recipe, count, options.training);
     slot.batch.clips = empty(shape, Dtype::f32, Device::cpu);
-  } catch (...) {  // no memory: for next() to say
-    slot.thrown = std::current_exception();
+  } catch (...) {  // for next() to throw
+    no_memory = std::current_exception();
   }
-  std::vector<int64_t> labels;
-  for (int64_t row = 0; row < count * slot.batch.views; ++row) {
-    const int64_t sample = order[size_t(begin + row / slot.batch.views)];
-    slot.batch.index.push_back(sample);
-    labels.push_back(dataset.samples[size_t(sample)].label);
-  }
-  slot.batch.labels = from_vector<int64_t>({int64_t(labels.size())}, labels);
   slots.push_back(std::move(slot));
 }
 
@@ -123,20 +144,68 @@ void Loader::State::make(int64_t place, Slot& slot, std::unique_lock<std::mutex>
   const RandomKey key = sample_key(options.seed, epoch, sample);
   ++busy;
   lock.unlock();
-  std::exception_ptr thrown;
+  std::string error;
+  std::exception_ptr short_of_memory;
   try {
-    reader.read(dataset.samples[size_t(sample)].path, sample, key, rows);
-  } catch (...) {
-    thrown = std::current_exception();
+    const Sample& s = dataset.samples[size_t(sample)];
+    reader.read({s.path, name_of(dataset, s), sample}, key, rows);
+  } catch (const std::bad_alloc&) {  // no fault of the file
+    short_of_memory = std::current_exception();
+  } catch (const std::exception& e) {
+    error = e.what();
   }
   lock.lock();
   --busy;
   --slot.pending;
-  if (thrown && (!slot.thrown || row < slot.failed_row)) {
-    slot.thrown = thrown;
-    slot.failed_row = row;
-  }
+  slot.errors[size_t(row)] = error;
+  if (short_of_memory) no_memory = short_of_memory;
   ready.notify_all();
+}
+
+/// Fills in what goes with the clips.
+void Loader::State::finish(Slot& slot) const {
+  Batch& b = slot.batch;
+  std::vector<int64_t> labels;
+  std::vector<float> targets;
+  for (int64_t sample : slot.samples)
+    for (int64_t view = 0; view < b.views; ++view) {
+      const Sample& s = dataset.samples[size_t(sample)];
+      b.index.push_back(sample);
+      labels.push_back(s.label);
+      if (!dataset.multi_label) continue;
+      targets.resize(targets.size() + dataset.classes.size());
+      for (int64_t label : s.labels) *(targets.end() - int64_t(dataset.classes.size()) + label) = 1;
+    }
+  const auto rows = int64_t(labels.size());
+  b.labels = from_vector<int64_t>({rows}, labels);
+  if (dataset.multi_label)
+    b.targets = from_vector<float>({rows, int64_t(dataset.classes.size())}, targets);
+}
+
+/// Tells of samples that could not be read, or throws.
+void Loader::State::note_broken(const std::vector<int64_t>& samples,
+                                const std::vector<std::string>& errors) {
+  std::vector<SkippedFile> found;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    if (errors[i].empty()) continue;
+    if (!options.skipped) throw Error(errors[i]);
+    if (left_out.insert(samples[i]).second)
+      found.push_back({dataset.samples[size_t(samples[i])].path, errors[i]});
+  }
+  if (!found.empty()) options.skipped->add(found, int64_t(left_out.size()), this->samples());
+}
+
+void Loader::State::note_what_the_index_knows() {
+  if (!options.index || !options.skipped) return;
+  std::vector<int64_t> broken;
+  std::vector<std::string> errors;
+  for (int64_t i = 0; i < samples(); ++i) {
+    const IndexEntry* e = options.index->find(dataset.samples[size_t(i)].path);
+    if (!e || e->error.empty()) continue;
+    broken.push_back(i);
+    errors.push_back(e->error);
+  }
+  note_broken(broken, errors);
 }
 
 void Loader::State::work_loop() {
@@ -169,6 +238,7 @@ Loader::Loader(Dataset dataset, Recipe recipe, LoaderOptions options) {
         " bytes, more than the memory cap of ", options.memory_cap_bytes,
         "; take a smaller batch or a larger cap");
   state_ = std::make_unique<State>(std::move(dataset), recipe, options);
+  state_->note_what_the_index_knows();
   state_->depth = std::min(most_ahead, options.memory_cap_bytes / bytes);
   for (int i = 0; i < options.threads; ++i)
     state_->threads.emplace_back([s = state_.get()] { s->work_loop(); });
@@ -200,28 +270,42 @@ void Loader::start_epoch(int64_t epoch, int64_t first_batch) {
   s.work.notify_all();
 }
 
+/// Takes the front batch; false where none of its samples could be read.
+bool Loader::State::take_front(Batch& batch) {
+  std::unique_lock lock(mutex);
+  const auto start = std::chrono::steady_clock::now();
+  ready.wait(lock, [&] { return no_memory || (!slots.empty() && slots.front().pending == 0); });
+  waited += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  Slot slot;
+  try {
+    if (no_memory) std::rethrow_exception(std::exchange(no_memory, nullptr));
+    slot = std::move(slots.front());
+    note_broken(slot.samples, slot.errors);
+  } catch (...) {
+    claimed = end = 0;
+    throw;
+  }
+  slots.pop_front();
+  ++front;
+  lock.unlock();
+  work.notify_all();
+  leave_out_broken(slot);
+  if (slot.samples.empty()) return false;
+  finish(slot);
+  batch = std::move(slot.batch);
+  return true;
+}
+
 bool Loader::next(Batch& batch) {
   State& s = *state_;
   if (s.pieces) return s.pieces->next(batch);
-  std::unique_lock lock(s.mutex);
   check(s.epoch >= 0, "loader: next() comes after start_epoch()");
-  if (s.front * s.options.batch >= s.end) return false;
-  const auto start = std::chrono::steady_clock::now();
-  s.ready.wait(lock, [&] { return !s.slots.empty() && s.slots.front().pending == 0; });
-  s.waited += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (s.slots.front().thrown) {
-    const std::exception_ptr thrown = s.slots.front().thrown;
-    s.claimed = s.end = 0;
-    lock.unlock();
-    std::rethrow_exception(thrown);
-  }
-  batch = std::move(s.slots.front().batch);
-  s.slots.pop_front();
-  ++s.front;
-  lock.unlock();
-  s.work.notify_all();
-  return true;
+  while (s.front * s.options.batch < s.end)
+    if (s.take_front(batch)) return true;
+  return false;
 }
+
+int64_t Loader::position() const { return state_->front; }
 
 double Loader::wait_seconds() const {
   if (state_->pieces) return state_->pieces->wait_seconds();
@@ -232,7 +316,7 @@ double Loader::wait_seconds() const {
 Tensor load_views(const std::string& path, const Recipe& recipe) {
   check_recipe(recipe);
   Tensor views = empty(batch_shape(recipe, 1, false), Dtype::f32, Device::cpu);
-  SampleReader(recipe, false, 0, 0).read(path, 0, {}, views.view());
+  SampleReader(recipe, false, 0, 0).read({path, path}, {}, views.view());
   return views;
 }
 

@@ -3,7 +3,10 @@
 #include <memory>
 #include <vector>
 #include "engine/data/dataset.h"
+#include "engine/data/frame_cache.h"
+#include "engine/data/skipped.h"
 #include "engine/data/transform.h"
+#include "engine/data/video_index.h"
 #include "engine/tensor.h"
 
 namespace kinema::engine::video {
@@ -12,6 +15,7 @@ namespace kinema::engine::video {
 struct Batch {
   Tensor clips;                ///< f32 [N,T,H,W,3]
   Tensor labels;               ///< i64 [N]
+  Tensor targets;              ///< f32 [N,classes], 1 for each label; of a multi-label set alone
   std::vector<int64_t> index;  ///< [N]: which sample of the data set
   /// 1 in training; in testing recipe.views(), or less where they come in pieces.
   int64_t views = 1;
@@ -29,7 +33,15 @@ struct LoaderOptions {
   int64_t views_at_once = 0;
   int threads = 2;                              ///< that decode
   int64_t memory_cap_bytes = int64_t(1) << 30;  ///< of batches that are made or wait
-  int64_t cache_bytes = int64_t(512) << 20;     ///< of decoded, resized videos kept; 0: none
+  /// Of decoded, resized videos kept in memory; 0: none. With a frame_cache the system's own file
+  /// cache takes this place.
+  int64_t cache_bytes = int64_t(512) << 20;
+  std::shared_ptr<const VideoIndex> index = {};
+  std::shared_ptr<FrameCache> frame_cache = {};
+  /// Hears of samples that cannot be read, whose rows are then left out of their batch; a batch
+  /// without any is passed over. Which these are depends on the files and on what is shown of them
+  /// alone. Without it, next() throws the Error of the first. Must outlive the loader.
+  SkippedFiles* skipped = nullptr;
 };
 
 /// Decodes ahead on threads of its own. Order and content depend on the seed, the epoch and the
@@ -37,7 +49,8 @@ struct LoaderOptions {
 /// A video is cached whole, as resized u8 frames, where it fits into what is left of cache_bytes.
 class Loader {
  public:
-  /// Errors: an empty data set; a memory cap below one batch.
+  /// Errors: an empty data set; a memory cap below one batch; too many samples that the index
+  /// knows to be broken (see SkippedFiles).
   Loader(Dataset dataset, Recipe recipe, LoaderOptions options);
   /// Joins the threads, also in the middle of an epoch.
   ~Loader();
@@ -55,9 +68,12 @@ class Loader {
   /// what was left of another is dropped. Errors: a batch past the end of the epoch.
   void start_epoch(int64_t epoch, int64_t first_batch = 0);
 
-  /// The next batch; false at the epoch's end. Throws the Error of the first sample of the batch
-  /// that could not be read (it names the file), and ends the epoch.
+  /// The next batch; false at the epoch's end. Where samples cannot be read and nobody hears of
+  /// skipped ones, or too many are, it throws an Error that names the file and ends the epoch.
   bool next(Batch& batch);
+
+  /// How many batches of the epoch next() has given or passed over: where start_epoch() goes on.
+  int64_t position() const;
 
   /// Seconds that next() has waited, over all epochs.
   double wait_seconds() const;
@@ -70,7 +86,8 @@ class Loader {
 /// Bytes of one batch of `samples` samples.
 int64_t batch_bytes(const Recipe& recipe, int64_t samples, bool training);
 
-/// The views of one video file as the loader makes them in testing: f32 [views,T,H,W,3].
+/// The views of one video (a file or a folder of frames) as the loader makes them in testing: f32
+/// [views,T,H,W,3].
 Tensor load_views(const std::string& path, const Recipe& recipe);
 
 }  // namespace kinema::engine::video

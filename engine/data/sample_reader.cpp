@@ -1,6 +1,7 @@
 #include "engine/data/sample_reader.h"
 #include <algorithm>
 #include <numeric>
+#include "engine/data/augment.h"
 
 namespace kinema::engine::video {
 
@@ -22,8 +23,14 @@ int64_t bytes_of(FrameSize size, int64_t frames) {
 }  // namespace
 
 SampleReader::SampleReader(const Recipe& recipe, bool training, int64_t samples,
-                           int64_t cache_bytes)
-    : recipe_(recipe), training_(training), left_(cache_bytes), cache_(size_t(samples)) {}
+                           int64_t cache_bytes, std::shared_ptr<const VideoIndex> index,
+                           std::shared_ptr<FrameCache> disk)
+    : recipe_(recipe),
+      training_(training),
+      index_(std::move(index)),
+      disk_(std::move(disk)),
+      left_(cache_bytes),
+      cache_(size_t(samples)) {}
 
 std::vector<ViewPlan> SampleReader::plan(int64_t total, FrameSize size, RandomKey key) const {
   if (training_) return {training_view(total, size, recipe_, key)};
@@ -39,8 +46,7 @@ void SampleReader::put(const View& frame, int64_t number, const std::vector<View
   for (size_t v = 0; v < plans.size(); ++v)
     for (size_t t = 0; t < plans[v].frames.size(); ++t)
       if (plans[v].frames[t] == number)
-        normalise(frame, recipe_, plans[v].corner, plans[v].mirrored,
-                  rows.slice(0, int64_t(v), 1).slice(1, int64_t(t), 1));
+        show(frame, recipe_, plans[v], rows.slice(0, int64_t(v), 1).slice(1, int64_t(t), 1));
 }
 
 /// Bytes of the cache, given back unless something is kept there.
@@ -64,11 +70,21 @@ class SampleReader::Room {
   int64_t bytes_ = 0;
 };
 
-void SampleReader::read(const std::string& path, int64_t sample, RandomKey key, const View& rows) {
+void SampleReader::read(const SampleSource& from, RandomKey key, const View& rows) {
+  try {
+    read_anywhere(from, key, rows);
+  } catch (const std::exception& e) {
+    const std::string text = e.what();
+    if (text.find(from.path) != std::string::npos) throw;
+    fail(text, " (in ", from.path, ")");
+  }
+}
+
+void SampleReader::read_anywhere(const SampleSource& from, RandomKey key, const View& rows) {
   std::shared_ptr<const Decoded> cached;
   if (!cache_.empty()) {
     const std::lock_guard lock(mutex_);
-    cached = cache_[size_t(sample)];
+    cached = cache_[size_t(from.sample)];
   }
   if (cached) {
     const std::vector<ViewPlan> plans = plan(cached->total, cached->size, key);
@@ -76,30 +92,48 @@ void SampleReader::read(const std::string& path, int64_t sample, RandomKey key, 
       put(cached->frames.view().slice(1, int64_t(i), 1), cached->list[i], plans, rows);
     return;
   }
-  try {
-    read_file(path, sample, key, rows);
-  } catch (const std::exception& e) {
-    const std::string text = e.what();
-    if (text.find(path) != std::string::npos) throw;
-    fail(text, " (in ", path, ")");
-  }
+  const auto kept = disk_ ? disk_->find(from.name, from.path, recipe_) : nullptr;
+  if (!kept) return read_file(from, key, rows);
+  const std::vector<ViewPlan> plans = plan(kept->frames(), kept->size(), key);
+  for (int64_t i : frames_of(plans)) put(kept->frame(i), i, plans, rows);
 }
 
-void SampleReader::read_file(const std::string& path, int64_t sample, RandomKey key,
-                             const View& rows) {
-  VideoReader reader(path);
+VideoReader SampleReader::open(const SampleSource& from) const {
+  const IndexEntry* known = index_ ? index_->find(from.path) : nullptr;
+  if (known && !known->error.empty()) throw Error(known->error);
+  VideoReader reader(from.path);
+  if (known) reader.set_list(known->list());
+  return reader;
+}
+
+void SampleReader::read_file(const SampleSource& from, RandomKey key, const View& rows) {
+  VideoReader reader = open(from);
   const int64_t total = reader.frames();
-  check(total > 0, "video: no frame of ", path, " can be decoded");
+  check(total > 0, "video: no frame of ", from.path, " can be decoded");
   const FrameSize size = resized(reader.info().size, recipe_);
   const std::vector<ViewPlan> plans = plan(total, size, key);
+  try {
+    if (disk_ && disk_->writes() ? read_onto_disk(reader, from, size, plans, rows)
+                                 : read_into_memory(reader, from, size, plans, rows))
+      return;
+  } catch (const Error&) {
+    // Some frame is broken, perhaps none that is shown here. A reader of its own: this one may
+    // count frames in another way now.
+    reader = open(from);
+  }
+  reader.read(frames_of(plans), size,
+              [&](int64_t n, const View& rgb) { put(rgb, n, plans, rows); });
+}
+
+/// Keeps what other epochs will show: in training all frames, in testing those of the views. False
+/// where there is no room. Errors: one of them is broken.
+bool SampleReader::read_into_memory(VideoReader& reader, const SampleSource& from, FrameSize size,
+                                    const std::vector<ViewPlan>& plans, const View& rows) {
+  const int64_t total = reader.frames();
   std::vector<int64_t> list = frames_of(plans);
-  // In training other epochs show other frames: all are kept, or none.
   const int64_t keep = training_ ? total : int64_t(list.size());
   Room room(*this, cache_.empty() ? -1 : bytes_of(size, keep));
-  if (!room.taken()) {
-    reader.read(list, size, [&](int64_t n, const View& rgb) { put(rgb, n, plans, rows); });
-    return;
-  }
+  if (!room.taken()) return false;
   list.resize(size_t(keep));
   if (training_) std::iota(list.begin(), list.end(), int64_t(0));
   const auto decoded =
@@ -108,7 +142,24 @@ void SampleReader::read_file(const std::string& path, int64_t sample, RandomKey 
     put(decoded->frames.view().slice(1, int64_t(i), 1), list[i], plans, rows);
   room.keep();
   const std::lock_guard lock(mutex_);
-  cache_[size_t(sample)] = decoded;
+  cache_[size_t(from.sample)] = decoded;
+  return true;
+}
+
+/// Keeps all frames on disk, one after another: a long video takes no more memory than a short one.
+bool SampleReader::read_onto_disk(VideoReader& reader, const SampleSource& from, FrameSize size,
+                                  const std::vector<ViewPlan>& plans, const View& rows) {
+  std::vector<int64_t> all(static_cast<size_t>(reader.frames()));
+  std::iota(all.begin(), all.end(), int64_t(0));
+  const auto fill = [&](const FrameCache::Take& take) {
+    int64_t next = 0;
+    reader.read(all, size, [&](int64_t n, const View& rgb) {
+      check(n == next++, "video: the frames of ", from.path, " were counted anew");
+      take(rgb);
+      put(rgb, n, plans, rows);
+    });
+  };
+  return disk_->keep(from.name, from.path, recipe_, int64_t(all.size()), size, fill);
 }
 
 }  // namespace kinema::engine::video

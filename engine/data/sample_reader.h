@@ -1,18 +1,30 @@
 #pragma once
 #include <mutex>
+#include "engine/data/frame_cache.h"
 #include "engine/data/transform.h"
+#include "engine/data/video_index.h"
 
 namespace kinema::engine::video {
 
-/// From a video file to the rows of a batch, with a cache of decoded frames. Inside engine/data/;
-/// several threads may read different samples at a time.
+/// Where a sample's frames come from.
+struct SampleSource {
+  std::string path;
+  std::string name;    ///< in its data set, for the cache on disk
+  int64_t sample = 0;  ///< its place in the cache in memory
+};
+
+/// From a video file to the rows of a batch, by way of caches of decoded frames: one in memory, one
+/// on disk. Neither changes a value. Inside engine/data/; several threads may read different
+/// samples at a time.
 class SampleReader {
  public:
-  SampleReader(const Recipe& recipe, bool training, int64_t samples, int64_t cache_bytes);
+  /// `index` and `disk` may be null.
+  SampleReader(const Recipe& recipe, bool training, int64_t samples, int64_t cache_bytes,
+               std::shared_ptr<const VideoIndex> index = {}, std::shared_ptr<FrameCache> disk = {});
 
   /// Fills `rows` (f32 [V,T,H,W,3]) with the training view that `key` draws (V = 1), or with all
-  /// testing views. `sample` is the place in the cache. Errors name `path`.
-  void read(const std::string& path, int64_t sample, RandomKey key, const View& rows);
+  /// testing views. Errors name the path.
+  void read(const SampleSource& from, RandomKey key, const View& rows);
 
  private:
   /// Frames of one video after the resize; every frame in training, those of the views in testing.
@@ -26,12 +38,20 @@ class SampleReader {
   class Room;
 
   std::vector<ViewPlan> plan(int64_t total, FrameSize size, RandomKey key) const;
-  void read_file(const std::string& path, int64_t sample, RandomKey key, const View& rows);
+  void read_anywhere(const SampleSource& from, RandomKey key, const View& rows);
+  VideoReader open(const SampleSource& from) const;
+  void read_file(const SampleSource& from, RandomKey key, const View& rows);
+  bool read_into_memory(VideoReader& reader, const SampleSource& from, FrameSize size,
+                        const std::vector<ViewPlan>& plans, const View& rows);
+  bool read_onto_disk(VideoReader& reader, const SampleSource& from, FrameSize size,
+                      const std::vector<ViewPlan>& plans, const View& rows);
   void put(const View& frame, int64_t number, const std::vector<ViewPlan>& plans,
            const View& rows) const;
 
   const Recipe recipe_;
   const bool training_;
+  const std::shared_ptr<const VideoIndex> index_;
+  const std::shared_ptr<FrameCache> disk_;
   std::mutex mutex_;
   int64_t left_;  // bytes of the cache that are not taken
   std::vector<std::shared_ptr<const Decoded>> cache_;

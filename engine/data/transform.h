@@ -13,7 +13,20 @@ struct Recipe {
   int64_t height = 64;       ///< of the crop, pixels
   int64_t width = 64;
   bool random_crop = true;  ///< in training; else the centre
-  bool flip = false;        ///< mirror half of the clips in training; wrong where left is a class
+  /// In training the crop shows a part of the frame scaled to its size, instead of cutting at the
+  /// frame's own: its area is drawn from `area` (shares of the frame), its aspect (width / height,
+  /// by its logarithm) from `aspect`. Szegedy et al., arXiv:1409.4842, section 6, as torchvision's
+  /// RandomResizedCrop.
+  bool resized_crop = false;
+  std::array<double, 2> area{0.08, 1}, aspect{3. / 4, 4. / 3};
+  /// In training the crop is cut from frames whose short side is drawn from [first, second] pixels;
+  /// {0, 0}: it is short_side. Simonyan and Zisserman, arXiv:1409.1556, section 3.1.
+  std::array<int64_t, 2> scale_jitter{0, 0};
+  bool flip = false;  ///< mirror half of the clips in training; wrong where left is a class
+  /// In training brightness, contrast and saturation are multiplied by a factor within 1 +- these,
+  /// at least 0; the hue is turned by up to the fourth, in turns (at most 0.5). In drawn order.
+  std::array<double, 4> colour_jitter{0, 0, 0, 0};
+  bool loop = true;  ///< a video shorter than a clip is played again and again; else it is refused
   std::array<double, 3> mean{0.5, 0.5, 0.5};  ///< of red, green, blue in [0, 1]
   std::array<double, 3> deviation{0.25, 0.25, 0.25};
   int64_t clips = 1;  ///< in testing: clips a video,
@@ -34,13 +47,24 @@ void check_recipe(const Recipe& r);
 /// says, the aspect kept to the nearest pixel; scaled up further where the crop would not fit.
 FrameSize resized(FrameSize source, const Recipe& r);
 
-/// Which part of which frames becomes one row of a batch.
-struct ViewPlan {
-  std::vector<int64_t> frames;
-  Corner corner;
-  bool mirrored = false;
+/// How the colours of one clip are changed (see augment.h).
+struct ColourChange {
+  double brightness = 1, contrast = 1, saturation = 1;  ///< factors
+  double hue = 0;                                       ///< turns
+  std::array<int, 4> order{0, 1, 2, 3};                 ///< of these four
+  bool operator==(const ColourChange&) const = default;
 };
 
+/// Which part of which frames becomes one row of a batch.
+struct ViewPlan {
+  std::vector<int64_t> frames = {};
+  Corner corner = {};
+  bool mirrored = false;
+  FrameSize window = {};  ///< what is cut out and scaled to the crop; 0 x 0: of the crop's own size
+  ColourChange colour = {};
+};
+
+/// Errors, of both: a video shorter than a clip where the recipe does not loop.
 /// The view of a training step, by the sample's draws; `size` is that of the resized frames.
 ViewPlan training_view(int64_t total, FrameSize size, const Recipe& r, RandomKey key);
 

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <set>
 #include <thread>
 #include "engine/data/video_views.h"
 
@@ -15,8 +16,8 @@ constexpr int64_t most_ahead = 8;  // more would only take memory
 
 /// A piece, or why there is none.
 struct Made {
-  Batch batch;
-  std::exception_ptr thrown;
+  Batch batch = {};
+  std::exception_ptr thrown = {};
 };
 
 }  // namespace
@@ -34,6 +35,8 @@ struct ViewPieces::State {
   bool stop = false, ended = true;
   double waited = 0;
 
+  std::set<int64_t> left_out;  // samples; next() alone touches it
+
   std::thread thread;
 
   State(const Dataset& d, const Recipe& r, const LoaderOptions& o)
@@ -47,6 +50,8 @@ struct ViewPieces::State {
     if (thread.joinable()) thread.join();
   }
   bool put(Made made);
+  bool take(Made& made);
+  void note_broken(const Made& made);
   void make_from(int64_t sample);
   bool make(int64_t sample);
 };
@@ -64,7 +69,11 @@ bool ViewPieces::State::put(Made made) {
 /// All pieces of one sample; false if nobody wants more.
 bool ViewPieces::State::make(int64_t sample) {
   const Sample& s = dataset.samples[size_t(sample)];
-  VideoViews views(VideoReader(s.path, {.threads = options.threads}), recipe);
+  const IndexEntry* known = options.index ? options.index->find(s.path) : nullptr;
+  if (known && !known->error.empty()) throw Error(known->error);
+  VideoReader reader(s.path, {.threads = options.threads});
+  if (known) reader.set_list(known->list());
+  VideoViews views(std::move(reader), recipe);
   while (views.left()) {
     const int64_t rows = std::min(options.views_at_once, views.left());
     Batch b;
@@ -83,8 +92,9 @@ void ViewPieces::State::make_from(int64_t sample) {
     try {
       if (!make(sample)) return;
     } catch (...) {
-      put({{}, std::current_exception()});
-      return;
+      Made broken{.thrown = std::current_exception()};
+      broken.batch.index = {sample};
+      if (!put(std::move(broken))) return;
     }
   }
   const std::lock_guard lock(mutex);
@@ -118,21 +128,50 @@ void ViewPieces::start(int64_t first) {
   s.thread = std::thread([&s, sample = first / pieces_a_sample()] { s.make_from(sample); });
 }
 
-bool ViewPieces::next(Batch& batch) {
-  State& s = *state_;
-  std::unique_lock lock(s.mutex);
+/// Takes what was made first; false at the end.
+bool ViewPieces::State::take(Made& made) {
+  std::unique_lock lock(mutex);
   const auto start = std::chrono::steady_clock::now();
-  s.changed.wait(lock, [&] { return s.ended || !s.ready.empty(); });
-  s.waited += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (s.ready.empty()) return false;
-  Made made = std::move(s.ready.front());
-  s.ready.pop_front();
-  if (made.thrown) s.ended = true;
+  changed.wait(lock, [&] { return ended || !ready.empty(); });
+  waited += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (ready.empty()) return false;
+  made = std::move(ready.front());
+  ready.pop_front();
   lock.unlock();
-  s.changed.notify_all();
-  if (made.thrown) std::rethrow_exception(made.thrown);
-  batch = std::move(made.batch);
+  changed.notify_all();
   return true;
+}
+
+/// Tells of a sample that could not be read, or throws: what comes behind it is not wanted then.
+void ViewPieces::State::note_broken(const Made& made) {
+  const int64_t sample = made.batch.index[0];
+  try {
+    if (!options.skipped) std::rethrow_exception(made.thrown);
+    try {
+      std::rethrow_exception(made.thrown);
+    } catch (const Error& e) {  // others, as a want of memory, are no fault of the file
+      left_out.insert(sample);
+      options.skipped->add({{dataset.samples[size_t(sample)].path, e.what()}},
+                           int64_t(left_out.size()), int64_t(dataset.samples.size()));
+    }
+  } catch (...) {
+    finish();
+    ready.clear();
+    ended = true;
+    throw;
+  }
+}
+
+bool ViewPieces::next(Batch& batch) {
+  for (Made made; state_->take(made);) {
+    if (made.thrown) {
+      state_->note_broken(made);
+      continue;
+    }
+    batch = std::move(made.batch);
+    return true;
+  }
+  return false;
 }
 
 double ViewPieces::wait_seconds() const {

@@ -1,6 +1,7 @@
 #include "engine/io/files.h"
 #include <fcntl.h>
 #include <unistd.h>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -39,7 +40,9 @@ void write_whole(const std::filesystem::path& path,
                  const std::function<void(std::ostream&)>& write) {
   std::filesystem::path folder = path.parent_path();
   if (folder.empty()) folder = ".";
-  const std::string name = path.filename().string() + "." + std::to_string(::getpid()) + ".tmp";
+  static std::atomic<int64_t> count = 0;  // two threads may replace one file
+  const std::string name = path.filename().string() + "." + std::to_string(::getpid()) + "-" +
+                           std::to_string(count++) + ".tmp";
   Temporary temporary{folder / name};
   errno = 0;
   std::ofstream out(temporary.path, std::ios::binary | std::ios::trunc);

@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 #include "engine/data/loader.h"
@@ -14,7 +15,8 @@ using Forward = std::function<Tensor(const Tensor& clips)>;
 /// How the views of one video (clips x crops) become one answer.
 enum class Average {
   softmax,  ///< the mean of their probabilities
-  logits    ///< the probabilities of their mean scores
+  logits,   ///< the probabilities of their mean scores
+  sigmoid   ///< the mean of the probabilities of each class on its own: for several labels a video
 };
 const char* name_of(Average average);
 
@@ -45,14 +47,19 @@ struct Answer {
   std::vector<double> probabilities;
 };
 
+/// What an evaluation found. Of a multi-label data set the loss of `metrics` is the binary cross
+/// entropy, the mean over classes and videos.
 struct Evaluation {
   Metrics metrics;  ///< its loss is -log p(label), the mean over videos
-  std::vector<Answer> answers;
+  /// Of a multi-label data set (see metrics.h); else NaN.
+  double mean_average_precision = std::numeric_limits<double>::quiet_NaN();
+  std::vector<Answer> answers = {};
   double seconds = 0;
 };
 
 /// Runs every video of `loader` (one without training) through the network in inference mode, off
 /// the tape. `progress` hears how many videos are done.
+/// Errors: `average` is sigmoid, but the data set is no multi-label set, or the other way round.
 Evaluation evaluate(nn::Module& network, const Forward& forward, video::Loader& loader,
                     Average average, const std::function<void(int64_t done)>& progress = {});
 

@@ -44,17 +44,32 @@ std::vector<int64_t> highest(const std::vector<double>& scores, int64_t count) {
 Metrics::Metrics(int64_t classes)
     : confusion_(size_t(classes), std::vector<int64_t>(size_t(classes))) {}
 
-void Metrics::add(const std::vector<double>& scores, int64_t label) {
+void Metrics::add(const std::vector<double>& scores, const std::vector<int64_t>& labels) {
   check(scores.size() == confusion_.size(), "metrics: expected ", confusion_.size(),
         " scores, got ", scores.size());
-  check(label >= 0 && label < int64_t(scores.size()), "metrics: expected a label below ",
-        scores.size(), ", got ", label);
+  check(!labels.empty(), "metrics: expected at least one label");
+  for (int64_t label : labels)
+    check(label >= 0 && label < int64_t(scores.size()), "metrics: expected a label below ",
+          scores.size(), ", got ", label);
+  const auto wanted = [&](int64_t c) {
+    return std::find(labels.begin(), labels.end(), c) != labels.end();
+  };
   ++count_;
   const std::vector<int64_t> top = highest(scores, 5);
-  ++confusion_[size_t(label)][size_t(top[0])];
+  ++confusion_[size_t(wanted(top[0]) ? top[0] : labels[0])][size_t(top[0])];
   if (std::any_of(scores.begin(), scores.end(), [](double s) { return std::isnan(s); })) return;
-  first_ += top[0] == label;
-  fifth_ += std::find(top.begin(), top.end(), label) != top.end();
+  first_ += wanted(top[0]);
+  fifth_ += std::any_of(top.begin(), top.end(), wanted);
+}
+
+void Metrics::add_several(const Tensor& scores, const Tensor& targets) {
+  const std::vector<std::vector<double>> all = rows_of(scores), wanted = rows_of(targets);
+  for (size_t n = 0; n < all.size(); ++n) {
+    std::vector<int64_t> labels;
+    for (size_t c = 0; c < wanted[n].size(); ++c)
+      if (wanted[n][c] > 0) labels.push_back(int64_t(c));
+    add(all[n], labels);
+  }
 }
 
 void Metrics::add(const Tensor& scores, const Tensor& labels) {

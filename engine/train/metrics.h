@@ -24,9 +24,14 @@ class Metrics {
   /// One sample. A label counts as found among the k highest scores if fewer than k of the others
   /// rank before it; a sample whose scores hold NaN counts as wrong.
   /// Errors: as many scores as classes; a label outside of [0, classes).
-  void add(const std::vector<double>& scores, int64_t label);
+  void add(const std::vector<double>& scores, int64_t label) { add(scores, std::vector{label}); }
+  /// The same of a video with several labels, at least one: any of them counts. Its row of the
+  /// confusion is that of the label found, else that of its first.
+  void add(const std::vector<double>& scores, const std::vector<int64_t>& labels);
   /// Rows of scores [N, classes] with labels i64 [N].
   void add(const Tensor& scores, const Tensor& labels);
+  /// Rows of scores [N, classes] with targets f32 [N, classes], which are 1 for each label.
+  void add_several(const Tensor& scores, const Tensor& targets);
   /// The mean loss over `samples` of them.
   void add_loss(double mean, int64_t samples);
 

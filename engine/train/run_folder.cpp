@@ -45,9 +45,11 @@ std::vector<Path> checkpoints_in(const Path& folder) {
   return all;
 }
 
-/// What a process that was killed leaves behind beside the run's files.
+/// What a process that was killed leaves behind beside the run's files, and the list of broken
+/// videos of one that refused to begin.
 bool is_left_over(const Path& file) {
-  return file.filename() == io::FolderLock::name || file.extension() == ".tmp";
+  return file.filename() == io::FolderLock::name || file.extension() == ".tmp" ||
+         file.filename() == "skipped.csv";
 }
 
 bool is_free(const Path& folder) {

@@ -12,7 +12,9 @@
 
 namespace kinema::engine::train {
 
-/// One line of metrics.csv.
+/// One line of metrics.csv. Of a multi-label data set val_top1 is the mean average precision,
+/// val_top5 the share of videos whose highest score is one of their labels, train_top1 that of
+/// clips.
 struct EpochMetrics {
   int64_t epoch = 0, step = 0;  ///< done so far
   double learning_rate = 0, train_loss = 0, train_top1 = 0;

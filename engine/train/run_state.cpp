@@ -32,6 +32,9 @@ void restore_progress(const json& progress, RunState& s) {
   progress.at("epoch").get_to(s.epochs);
   progress.at("step").get_to(s.steps);
   progress.at("step_of_epoch").get_to(s.epoch_steps);
+  s.epoch_batches.reset();
+  if (progress.contains("batch_of_epoch"))
+    s.epoch_batches = progress["batch_of_epoch"].get<int64_t>();
   progress.at("best_epoch").get_to(s.best_epoch);
   progress.at("best_top1").get_to(s.best_top1);
   // JSON has null for what is no number.
@@ -49,6 +52,7 @@ json describe(const Job& job, const RunState& s) {
   run["progress"] = {{"epoch", s.epochs},
                      {"step", s.steps},
                      {"step_of_epoch", s.epoch_steps},
+                     {"batch_of_epoch", s.epoch_batches.value_or(0)},
                      {"learning_rate", s.learning_rate},
                      {"sums", s.metrics.sums()},
                      {"best_epoch", s.best_epoch},

@@ -1,5 +1,6 @@
 #pragma once
 #include <limits>
+#include <optional>
 #include "engine/train/job.h"
 
 namespace kinema::engine::train {
@@ -12,6 +13,9 @@ struct RunState {
   int64_t steps = 0;   ///< done, over the whole run
   /// Done of the epoch that has begun; where it is all of them, its evaluation is still to come.
   int64_t epoch_steps = 0;
+  /// Batches of that epoch that these took, or that were passed over for want of readable videos.
+  /// Not given: a checkpoint does not say, and none were.
+  std::optional<int64_t> epoch_batches = 0;
   double learning_rate = 0;  ///< of the last step
   Metrics metrics;           ///< of the steps of the epoch that has begun
   int64_t best_epoch = 0;    ///< 0: none was evaluated

@@ -14,7 +14,8 @@ namespace kinema::engine::train {
 /// `weight` multiplies the gradient.
 Step::Pass Step::pass(const video::Batch& batch, uint64_t draw, double weight) const {
   RandomScope random(options_.seed, draw);
-  const Mixture mixed = mixup(batch.clips, batch.labels, options_.mixup);
+  Mixture mixed = mixup(batch.clips, batch.labels, options_.mixup);
+  mixed.targets.several = batch.targets;
   const Tensor scores = job_.forward(mixed.clips);
   const Tensor loss = loss_of(scores, mixed.targets, options_.loss);
   const Pass done{scores.detach(), item(loss)};
@@ -43,7 +44,11 @@ StepResult Step::run(video::Batch batch, int64_t step, Metrics& metrics) {
       name_fault(batch, draw, step);
     }
     metrics.add_loss(done.loss, clips);
-    metrics.add(done.scores, batch.labels);
+    if (batch.targets) {
+      metrics.add_several(done.scores, batch.targets);
+    } else {
+      metrics.add(done.scores, batch.labels);
+    }
     result.loss += done.loss * double(clips);
     result.clips += clips;
   }

@@ -93,8 +93,9 @@ void Trainer::run_epoch() {
   epoch_wait_ = step_wait_ = job_.train.wait_seconds();
   clips_before_ = state_.metrics.count();
   job_.network.train(true);
-  job_.train.start_epoch(state_.epochs,
-                         std::min(state_.epoch_steps * options_.accumulate, job_.train.batches()));
+  const int64_t batches = state_.epoch_batches.value_or(
+      std::min(state_.epoch_steps * options_.accumulate, job_.train.batches()));
+  job_.train.start_epoch(state_.epochs, batches);
   for (video::Batch batch; job_.train.next(batch);) {
     run_step(std::move(batch));
     if (stopped()) return save();
@@ -108,6 +109,7 @@ void Trainer::run_step(video::Batch batch) {
   state_.learning_rate = done.learning_rate;
   ++state_.steps;
   ++state_.epoch_steps;
+  state_.epoch_batches = job_.train.position();
   tell_step(done);
   if (line_.due()) line_.show(progress_text());
 }
@@ -155,8 +157,9 @@ std::optional<Evaluation> Trainer::evaluate_held_out(const std::string& text, Ep
     Evaluation found =
         evaluate(job_.network, job_.forward, job_.held_out, options_.average, progress);
     m.val_loss = found.metrics.loss();
-    m.val_top1 = found.metrics.top1();
-    m.val_top5 = found.metrics.top5();
+    const bool several = job_.held_out.dataset().multi_label;
+    m.val_top1 = several ? found.mean_average_precision : found.metrics.top1();
+    m.val_top5 = several ? found.metrics.top1() : found.metrics.top5();
     return found;
   } catch (const Stopped&) {
     return {};
@@ -223,6 +226,7 @@ void Trainer::finish_epoch() {
   m.seconds = since(epoch_began_);
   state_.epochs = m.epoch;
   state_.epoch_steps = 0;
+  state_.epoch_batches = 0;
   state_.metrics = Metrics(int64_t(job_.train.dataset().classes.size()));
   last_ = m;
   // The checkpoint comes last: what a run killed before it has written is written again.
@@ -234,7 +238,9 @@ void Trainer::finish_epoch() {
   }
   for (Listener* l : job_.listeners) l->after_epoch(m, found ? &*found : nullptr);
   const std::string held_out =
-      found ? fmt::format("  evaluated top-1 {:.1f}%", 100 * m.val_top1) : "";
+      found ? fmt::format("  evaluated {} {:.1f}%",
+                          job_.held_out.dataset().multi_label ? "mAP" : "top-1", 100 * m.val_top1)
+            : "";
   if (line_.due() || at_end) line_.show(text + held_out);
 }
 

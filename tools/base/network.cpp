@@ -94,9 +94,34 @@ void ClipSettings::declare(Options& options) {
               "resize the shorter side of videos to this before the crop, pixels; 0: keep their "
               "size (default: that of the crop)");
   options.add_flag("--flip", flip, "mirror half of the clips in training");
+  options.add_flag("--resized-crop", resized_crop,
+                   "crop a random part of the frame, scaled to the size of the clip, in training");
+  options.add("--crop-area", area,
+              "least and largest share of the frame that --resized-crop takes (default 0.08,1)");
+  options.add("--crop-aspect", aspect,
+              "least and largest width / height that --resized-crop takes (default 3/4 to 4/3)");
+  options.add(
+      "--scale-jitter", scale_jitter,
+      "least and largest short side, pixels, to which training scales videos, as in 128,160");
+  options.add("--colour-jitter", colour_jitter,
+              "how far training changes brightness, contrast, saturation and hue, as in "
+              "0.4,0.4,0.4,0.1");
+  options.add_choice("--short-clips", short_clips, {"loop", "refuse"},
+                     "what a video shorter than a clip does");
   options.add("--eval-clips", clips, "clips of a video in evaluation", 1, most_views);
   options.add("--eval-crops", crops, "crops of a clip in evaluation", 1, most_views);
 }
+
+namespace {
+/// Exactly `count` numbers of an option.
+template <size_t count, class T>
+std::array<T, count> numbers(const char* option, const std::vector<T>& given) {
+  usage(given.size() == count, option, " takes ", count, " numbers, got ", given.size());
+  std::array<T, count> all;
+  std::copy(given.begin(), given.end(), all.begin());
+  return all;
+}
+}  // namespace
 
 video::Recipe ClipSettings::recipe_for(const models::Model& model,
                                        const models::ModelOptions& network,
@@ -108,6 +133,12 @@ video::Recipe ClipSettings::recipe_for(const models::Model& model,
   r.width = network.width;
   r.short_side = given.given("--short-side") ? short_side : std::min(r.height, r.width);
   r.flip = flip;
+  r.resized_crop = resized_crop;
+  if (!area.empty()) r.area = numbers<2>("--crop-area", area);
+  if (!aspect.empty()) r.aspect = numbers<2>("--crop-aspect", aspect);
+  if (!scale_jitter.empty()) r.scale_jitter = numbers<2>("--scale-jitter", scale_jitter);
+  if (!colour_jitter.empty()) r.colour_jitter = numbers<4>("--colour-jitter", colour_jitter);
+  r.loop = short_clips == "loop";
   r.clips = clips;
   r.crops = crops;
   as_usage([&] { video::check_recipe(r); });
@@ -132,7 +163,8 @@ void ViewSettings::apply(video::Recipe& recipe) const {
   if (crops) recipe.crops = crops;
 }
 
-engine::train::Average ViewSettings::rule() const {
+engine::train::Average ViewSettings::rule(bool multi_label) const {
+  if (multi_label) return engine::train::Average::sigmoid;
   return average == "logits" ? engine::train::Average::logits : engine::train::Average::softmax;
 }
 
@@ -152,6 +184,7 @@ json describe(const Network& network) {
           {"precision", name_of(network.net->precision())},
           {"options", network.options},
           {"classes", network.classes},
+          {"multi_label", network.multi_label},
           {"recipe", network.recipe},
           {"versions", library_versions()},
           {"instructions", fmt::format("{} (oneDNN: {})", built_for(), dnnl_instructions())},
@@ -172,6 +205,7 @@ Network load_network(const std::string& run, const std::string& weights) {
     checkpoint.run.at("options").get_to(n.options);
     checkpoint.run.at("recipe").get_to(n.recipe);
     checkpoint.run.at("classes").get_to(n.classes);
+    n.multi_label = checkpoint.run.value("multi_label", false);
     n.net = n.model->create(n.options);
   } catch (const json::exception&) {
     engine::fail("checkpoint: ", path, " has a damaged description");

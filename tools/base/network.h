@@ -46,7 +46,10 @@ struct ModelSettings {
 /// Options that several subcommands share: how clips are cut from videos.
 struct ClipSettings {
   int64_t frame_stride = 1, short_side = 0, clips = 1, crops = 1;
-  bool flip = false;
+  bool flip = false, resized_crop = false;
+  std::vector<double> area, aspect, colour_jitter;  ///< empty: as the recipe has it
+  std::vector<int64_t> scale_jitter;
+  std::string short_clips = "loop";
 
   /// For training; the names of the evaluation's options begin with "--eval-" there.
   void declare(Options& options);
@@ -65,7 +68,8 @@ struct ViewSettings {
   /// Has the network compute in the precision that was asked for.
   void set_precision(engine::nn::Module& network) const;
   void apply(engine::video::Recipe& recipe) const;
-  engine::train::Average rule() const;
+  /// What is averaged; of networks with several labels a video always their sigmoids.
+  engine::train::Average rule(bool multi_label) const;
 };
 
 /// "f32", "bf16" or "f16". Errors: another name.
@@ -80,6 +84,7 @@ struct Network {
   models::ModelOptions options;
   engine::video::Recipe recipe;
   std::vector<std::string> classes;
+  bool multi_label = false;  ///< trained on several labels a video
   std::unique_ptr<models::Classifier> net;
 };
 

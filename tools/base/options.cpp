@@ -58,6 +58,14 @@ std::vector<int64_t> whole_numbers(const std::string& name, const std::string& t
   return values;
 }
 
+std::vector<double> numbers(const std::string& name, const std::string& text) {
+  std::vector<double> values;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, ',');) values.push_back(number(name, part, 0));
+  usage(!values.empty(), name, " takes at least one number");
+  return values;
+}
+
 /// A TOML value as the command line would say it.
 std::string text_of(const toml::node& node) {
   if (const auto* s = node.as_string()) return s->get();
@@ -156,6 +164,12 @@ void Options::add_choice(const std::string& name, std::string& value,
               "'", suggestion(text, choices));
         value = text;
       },
+      [&value] { return value; });
+}
+
+void Options::add(const std::string& name, std::vector<double>& value, const std::string& help) {
+  enter(
+      name, "NUMBERS", help, [&value, name](const std::string& t) { value = numbers(name, t); },
       [&value] { return value; });
 }
 

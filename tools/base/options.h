@@ -58,6 +58,8 @@ class Options {
   void add(const std::string& name, std::vector<int64_t>& value, const std::string& help);
   /// A positional argument that takes any number of values.
   void add(const std::string& name, std::vector<std::string>& values, const std::string& help);
+  /// Numbers from 0 on, separated by commas.
+  void add(const std::string& name, std::vector<double>& value, const std::string& help);
   /// `--name`, and `--no-name` for the opposite.
   void add_flag(const std::string& name, bool& value, const std::string& help);
   /// One of `choices`.

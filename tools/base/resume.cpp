@@ -15,11 +15,13 @@ namespace {
 /// What may be given beside --resume, since no result depends on it. The folders of videos are
 /// among them because videos may have moved; check_same_data() sees to it that they are the same.
 constexpr const char* free_options[] = {
-    "resume", "data", "val",    "threads",          "workers",      "cache-mb",
-    "quiet",  "keep", "config", "checkpoint-every", "memory-cap-mb"};
+    "resume", "data",  "val",         "threads",          "workers",       "cache-mb",
+    "quiet",  "keep",  "config",      "checkpoint-every", "memory-cap-mb", "root",
+    "split",  "index", "frame-cache", "classes"};
 /// What says where the run is, not what it does.
 constexpr const char* own_options[] = {"resume", "run", "config"};
-constexpr const char* path_options[] = {"data", "val", "weights"};
+constexpr const char* path_options[] = {"data",  "val",     "weights",    "root",
+                                        "split", "classes", "frame-cache"};
 
 template <size_t n>
 bool among(const std::string& key, const char* const (&keys)[n]) {
