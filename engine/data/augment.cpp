@@ -107,7 +107,7 @@ void scale_window(const View& from, Corner corner, FrameSize window, const View&
   }
   std::vector<float> sums(size_t(width * 3));
   for (int64_t y = 0; y < height; ++y) {
-    std::fill(sums.begin(), sums.end(), 0.5f);  // for rounding
+    std::fill(sums.begin(), sums.end(), 0.f);
     for (int64_t i = 0; i < down.taps(y, window.height); ++i) {
       const float share = down.shares[size_t(y * down.width + i)];
       const float* in = &rows[size_t((down.first[size_t(y)] + i) * width * 3)];
@@ -115,7 +115,7 @@ void scale_window(const View& from, Corner corner, FrameSize window, const View&
     }
     uint8_t* out = kernels::data<uint8_t>(to) + y * to.stride(2);
     for (int64_t x = 0; x < width * 3; ++x)
-      out[x] = uint8_t(std::clamp(sums[size_t(x)], 0.f, 255.f));
+      out[x] = uint8_t(std::clamp(std::nearbyint(sums[size_t(x)]), 0.f, 255.f));
   }
 }
 

@@ -4,9 +4,9 @@
 namespace kinema::engine::video {
 
 /// `to` = the part of `from` of size `window` at `corner`, scaled: bilinear, its triangle widened
-/// where it shrinks so that nothing aliases, rows before columns in f32, rounded once. The part
-/// alone is seen, as if it had been cut out before; as Pillow's and torchvision's antialiased
-/// resize. Both u8 [1,1,H,W,3], pixels dense.
+/// where it shrinks so that nothing aliases, rows before columns in f32, rounded once (halves to
+/// even). The part alone is seen, as if it had been cut out before; as Pillow's and torchvision's
+/// antialiased resize. Both u8 [1,1,H,W,3], pixels dense.
 void scale_window(const View& from, Corner corner, FrameSize window, const View& to);
 
 /// Changes colours in place; `frame` is f32 [1,1,H,W,3] within [0,1], red, green, blue, pixels
