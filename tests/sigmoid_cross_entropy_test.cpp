@@ -72,7 +72,10 @@ TEST(SigmoidCrossEntropy, LargeLogitsDoNotOverflow) {
     const Tensor loss = sigmoid_cross_entropy(leaf, t);
     EXPECT_NEAR(item(loss), 2e4 / 4, 1e-3);
     backward(loss);
-    EXPECT_EQ(to_vector<float>(gradient(leaf)), (std::vector<float>{0, 0, 0.25f, -0.25f})) << b;
+    // The f32 exponential goes down to e^-87 and no further.
+    const std::vector<float> want{0, 0, 0.25f, -0.25f};
+    for (size_t i = 0; i < 4; ++i)
+      EXPECT_NEAR(to_vector<float>(gradient(leaf))[i], want[i], 1e-37) << b;
     const Tensor bad = from_vector<float>({1, 1}, {std::nanf("")});
     EXPECT_TRUE(std::isnan(item(sigmoid_cross_entropy(bad, full({1, 1}, 0))))) << b;
   }
