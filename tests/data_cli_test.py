@@ -124,15 +124,15 @@ class Data(unittest.TestCase):
         run, _, error = self.trained("broken", "--data", path)
         warnings = [line for line in error.splitlines() if "warning" in line]
         self.assertEqual(len(warnings), 1, error)
-        self.assertTrue(warnings[0].startswith("train: warning: 1 of 25 videos cannot be read and is left out, the first "
-                                               f"{self.root}/broken.mp4: video: "), error)
+        self.assertTrue(warnings[0].startswith("train: warning: 1 of 25 videos cannot be read and is left out, the first: "
+                                               f"video: {self.root}/broken.mp4 "), error)
         with open(run / "skipped.csv", newline="") as file:
             lines = list(csv.reader(file))
         self.assertEqual((lines[0], lines[1][0], len(lines)),
                          (["file", "reason"], f"{self.root}/broken.mp4", 2))
         code, out, error = self.kinema("eval", "--run", run, "--data", path, "--json")
         self.assertEqual((code, json.loads(out)["videos"]), (0, 24))
-        self.assertTrue(error.startswith(f"eval: warning: left out: {self.root}/broken.mp4: video: "), error)
+        self.assertTrue(error.startswith(f"eval: warning: left out: video: {self.root}/broken.mp4 "), error)
         # Without an index it is the same run.
         plain, _, _ = self.trained("broken_too", "--data", path, "--index", "none")
         self.assertEqual(self.weights(plain), self.weights(run))
@@ -147,7 +147,7 @@ class Data(unittest.TestCase):
         code, out, error = self.kinema("train", "--run", run, *SMALL, "--data", path)
         self.assertEqual((code, out, error.count("\n")), (1, "", 1), error)
         self.assertTrue(error.startswith("kinema: data: 12 of 20 videos cannot be read, more than 1 in 20: "
-                                         f"{self.root}/bad00.mp4: video: "), error)
+                                         f"video: {self.root}/bad00.mp4 "), error)
         self.assertTrue(error.endswith(f"; {run}/skipped.csv lists all\n"), error)
         self.assertEqual(len((run / "skipped.csv").read_text().splitlines()), 13)
         # The same command works once the list is mended.

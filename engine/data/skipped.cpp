@@ -18,6 +18,11 @@ std::string quoted(const std::string& text) {
   return field + '"';
 }
 
+/// The reason with the path, which most name themselves.
+std::string said(const SkippedFile& f) {
+  return f.reason.find(f.path) != std::string::npos ? f.reason : f.path + ": " + f.reason;
+}
+
 }  // namespace
 
 SkippedFiles::SkippedFiles(Warn warn, std::filesystem::path csv)
@@ -32,14 +37,11 @@ void SkippedFiles::add(const std::vector<SkippedFile>& found, int64_t left_out, 
   if (files_.size() == before) return;
   write();
   if (csv_.empty()) {
-    for (size_t i = before; i < files_.size(); ++i)
-      warn_("left out: " + files_[i].path + ": " + files_[i].reason);
+    for (size_t i = before; i < files_.size(); ++i) warn_("left out: " + said(files_[i]));
   } else if (first_of_all) {
-    warn_(
-        fmt::format("{} of {} videos cannot be read and {} left out, the first {}: {}; {} lists "
-                    "all",
-                    left_out, samples, left_out == 1 ? "is" : "are", files_[0].path,
-                    files_[0].reason, csv_.string()));
+    warn_(fmt::format("{} of {} videos cannot be read and {} left out, the first: {}; {} lists all",
+                      left_out, samples, left_out == 1 ? "is" : "are", said(files_[0]),
+                      csv_.string()));
   }
 }
 
@@ -55,8 +57,7 @@ void SkippedFiles::write() const {
 
 void SkippedFiles::refuse(int64_t left_out, int64_t samples) const {
   std::string list;
-  for (size_t i = 0; i < files_.size() && i < named; ++i)
-    list += (i ? "; " : "") + files_[i].path + ": " + files_[i].reason;
+  for (size_t i = 0; i < files_.size() && i < named; ++i) list += (i ? "; " : "") + said(files_[i]);
   if (files_.size() > named && csv_.empty()) list += "; ...";
   if (files_.size() > named && !csv_.empty()) {
     std::error_code

@@ -168,19 +168,19 @@ void VideoIndex::write(const fs::path& file) const {
 /// Looks at what has no entry; returns how many videos these were.
 int64_t VideoIndex::refresh(const std::vector<std::string>& paths, int threads,
                             const Progress& progress) {
-  std::set<std::string> wanted;
+  std::map<std::string, std::string> wanted;  // by key: the path as given, which errors name
   for (const std::string& path : paths) {
     const IndexEntry* e = find(path);
-    if (!e || !e->error.empty()) wanted.insert(key_of(path));
+    if (!e || !e->error.empty()) wanted[key_of(path)] = path;
   }
-  const std::vector<std::string> list(wanted.begin(), wanted.end());
+  const std::vector<std::pair<std::string, std::string>> list(wanted.begin(), wanted.end());
   std::vector<IndexEntry> found(list.size());
   std::atomic<size_t> next = 0;
   std::mutex mutex;
   int64_t done = 0;
   const auto work = [&] {
     for (size_t i = next++; i < list.size(); i = next++) {
-      found[i] = look_at(list[i]);
+      found[i] = look_at(list[i].second);
       const std::lock_guard lock(mutex);
       ++done;
       if (progress) progress(done, int64_t(list.size()));
@@ -190,7 +190,7 @@ int64_t VideoIndex::refresh(const std::vector<std::string>& paths, int threads,
   for (int t = 1; t < threads && size_t(t) < list.size(); ++t) helpers.emplace_back(work);
   work();
   for (std::thread& t : helpers) t.join();
-  for (size_t i = 0; i < list.size(); ++i) entries_[list[i]] = std::move(found[i]);
+  for (size_t i = 0; i < list.size(); ++i) entries_[list[i].first] = std::move(found[i]);
   return int64_t(list.size());
 }
 
