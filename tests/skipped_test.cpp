@@ -122,6 +122,18 @@ TEST(Skipped, GoodRowsAreWhatTheyWere) {
   EXPECT_TRUE(f.warnings[0].starts_with("left out: video: " + (f / "broken.mp4").string()));
 }
 
+TEST(Skipped, AFileOfTwoDataSetsIsListedOnce) {
+  Videos f;
+  SkippedFiles skipped(f.warn, f / "skipped.csv");
+  skipped.add({{"a.mp4", "why"}}, 1, 60);
+  skipped.add({{"a.mp4", "why"}, {"b \"2\".mp4", "two\nlines"}}, 2, 60);
+  EXPECT_EQ(f.list(), "file,reason\n\"a.mp4\",\"why\"\n\"b \"\"2\"\".mp4\",\"two lines\"\n");
+  ASSERT_EQ(f.warnings.size(), 1u);
+  EXPECT_EQ(f.warnings[0],
+            "1 of 60 videos cannot be read and is left out, the first: a.mp4: why; " +
+                (f / "skipped.csv").string() + " lists all");
+}
+
 TEST(Skipped, MoreThanOneInTwentyStops) {
   Videos f;
   for (size_t i = 0; i < 4; ++i)
