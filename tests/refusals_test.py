@@ -25,8 +25,6 @@ SMALL = "--model slow_fusion --frames 6 --size 32 --widths 4,6 --epochs 2 --batc
 TRAIN = f"train --run new {SMALL} --quiet --data ../two"  # an option that follows again wins
 EVAL = "eval --data ../two --run ../run"
 PREDICT = "predict --run ../run"
-BEGUN = ("train: slow_fusion on {} videos of {} classes, evaluated on {} training videos (no held-out set: give --val or "
-         "--val-fraction)\n")
 
 Row = collections.namedtuple("Row", "name command code sentence files before", defaults=({}, ""))
 # files   what the row's folder holds: contents, None for a folder, or a function of the shared folder and the path
@@ -209,7 +207,7 @@ TOML = [
 
 DATA = [
     Row("no such folder", f"{TRAIN} --data none", 1, "data: no such folder: none"),
-    Row("text for a list", f"{TRAIN} --data d", 1, "data: d line 1: no comma in 'x'; expected path,label", {"d": "x"}),
+    Row("file that is no list", f"{TRAIN} --data d", 1, "data: d line 1: no comma in 'x'; expected path,label", {"d": "x"}),
     Row("no class folders", f"{TRAIN} --data d", 1,
         "data: d holds no class folders; put the videos of each class into a folder named after it", {"d": None}),
     Row("no videos", f"{TRAIN} --data d", 1, "data: no video in any class folder of d; expected files as in d/a/clip.mp4",
@@ -220,12 +218,58 @@ DATA = [
         "train: --val-fraction 0.5 leaves 0 videos to train on and 2 to evaluate", {"d/a/x.mp4": video, "d/b/x.mp4": video}),
     Row("class name that is no text", f"{TRAIN} --data d", 1,
         "data: the name of the class folder 'l?ft' in d is no UTF-8 text; rename it", {"d": odd_class}),
-    Row("held-out set of other classes", f"{TRAIN} --val d", 1,
-        'train: "d" has class \'up\', which the network does not know; it knows left, right',
+    Row("held-out set of other classes", f"{TRAIN} --val d", 1, 'train: "d" has class \'up\', which the network does not know; it knows left, right',
         {"d/up/x.mp4": video}),
     Row("no such held-out set", f"{TRAIN} --val none", 1, "data: no such folder: none"),
     Row("classes that the network does not know", "eval --data ../motion --run ../run", 1,
         'eval: "../motion" has class \'approach\', which the network does not know; it knows left, right'),
+]
+
+LIST = f"{TRAIN} --data l.csv"
+SPLIT = f"{TRAIN} --split s"
+LISTS = [
+    Row("line without comma", LIST, 1, "data: l.csv line 2: no comma in '../two/left/00000.mp4'; expected path,label",
+        {"l.csv": "path,label\n../two/left/00000.mp4\n"}),
+    Row("three fields", LIST, 1, "data: l.csv line 1: more than two fields in 'a.mp4,left,x'; expected path,label (in double "
+        "quotes where a comma belongs to a field)", {"l.csv": "a.mp4,left,x\n"}),
+    Row("open quote", LIST, 1, "data: l.csv line 1: the quote is not closed in '\"a.mp4,left'", {"l.csv": '"a.mp4,left\n'}),
+    Row("no label", LIST, 1, "data: l.csv line 1: the label is empty in 'a.mp4,'", {"l.csv": "a.mp4,\n"}),
+    Row("no lines", LIST, 1, "data: l.csv lists no videos; expected lines of path,label", {"l.csv": "path,label\n"}),
+    Row("no text", LIST, 1, "data: l.csv line 1: this is no UTF-8 text; save the list as UTF-8", {"l.csv": b"a,l\xe9ft\n"}),
+    Row("missing files", LIST, 1, "data: 2 of 3 videos of l.csv do not exist: a.mp4 (l.csv line 1), b.mp4 (l.csv line 3); paths "
+        "count from . (see --root)", {"l.csv": "a.mp4,left\n../two/left/00000.mp4,left\nb.mp4,right\n"}),
+    Row("two labels of a video", LIST, 1, "data: l.csv line 2: a.mp4 has another label than in line 1; several labels of a "
+        "video stand in one line, as in a;b", {"l.csv": "a.mp4,left\na.mp4,right\n"}),
+    Row("label twice", LIST, 1, "data: l.csv line 1: label 'left' comes twice", {"l.csv": "a.mp4,left;left\n"}),
+    Row("unknown label", f"{LIST} --classes c.txt", 1, "data: l.csv line 1: unknown label 'lefft'; did you mean 'left'?",
+        {"l.csv": "a.mp4,lefft\n", "c.txt": "left\nright\n"}),
+    Row("class twice", f"{LIST} --classes c.txt", 1, "data: c.txt line 2: class 'left' stands in line 1 already",
+        {"l.csv": "a.mp4,left\n", "c.txt": "left\nleft\n"}),
+    Row("one video", f"{TRAIN} --data ../two/left/00000.mp4", 2,
+        'train: "../two/left/00000.mp4" is one video; give a folder or a CSV list of videos'),
+    Row("split and held-out set", f"{SPLIT} --val ../two", 2,
+        "train: --split says what is held out; leave --val and --val-fraction away"),
+    Row("no such fold", f"{SPLIT} --fold 2", 1, "data: s holds no split 2; expected UCF101's classInd.txt, trainlist02.txt and "
+        "testlist02.txt, or HMDB51's CLASS_test_split2.txt", {"s/left_test_split1.txt": "00000.mp4 1\n"}),
+    Row("line of a split", SPLIT, 1, "data: s/left_test_split1.txt line 1: expected 'VIDEO.avi 0', 1 or 2, got '00000.mp4 7'",
+        {"s/left_test_split1.txt": "00000.mp4 7\n"}),
+    Row("split without tests", SPLIT, 1, "data: split 1 in s marks no video for testing (2)",
+        {"s/left_test_split1.txt": "00000.mp4 1\n"}),
+    Row("class of a split", SPLIT, 1, "data: s/trainlist01.txt line 1: class 'up' does not stand in classInd.txt",
+        {"s/classInd.txt": "1 left\n2 right\n", "s/trainlist01.txt": "up/0.mp4 1\n", "s/testlist01.txt": "left/1.mp4\n"}),
+    Row("jitter of two numbers", f"{TRAIN} --colour-jitter 1,2", 2, "--colour-jitter takes 4 numbers, got 2"),
+    Row("share that descends", f"{TRAIN} --crop-area 1,0.1", 2, "recipe: area must ascend within (0, 1], got 1 to 0.1"),
+    Row("clip shorter than the network needs", "eval --data d --weights w.safetensors", 1,
+        "data: 1 of 1 videos cannot be read, more than 1 in 20: data: a clip needs 11 frames, got 6 (in "
+        "d/left/x.mp4)", {"d/left/x.mp4": video, "w.safetensors": weights(
+            lambda header, told: told["recipe"].update(frame_stride=2, loop=False))}),
+    Row("too many broken videos", "eval --run ../run --data d", 1,
+        f"data: 1 of 2 videos cannot be read, more than 1 in 20: video: d/left/x.mp4 {NO_VIDEO}",
+        {"d/left/x.mp4": "text\n", "d/left/y.mp4": video}),
+    Row("damaged index, then a small cap", f"{TRAIN} --memory-cap-mb 1 --frames 20 --size 64 --index i", 1,
+        "loader: one batch takes 3932192 bytes, more than the memory cap of 1048576; take a smaller batch or a larger cap",
+        {"i": None}, 'train: warning: the index i is built anew: it is empty\ntrain: warning: the index i cannot be kept: '
+        'write: could not replace "i": Is a directory\n'),
 ]
 
 VIDEOS = [
@@ -414,6 +458,9 @@ class Refusals(unittest.TestCase):
 
     def test_data(self):
         self.check_table(DATA)
+
+    def test_lists(self):
+        self.check_table(LISTS)
 
     def test_videos(self):
         self.check_table(VIDEOS)
