@@ -15,7 +15,7 @@ using engine::video::Dataset;
 const Dataset data = {{"a,b", "say \"x\"", "c"}, {{"v/0.mp4", 1}, {"v,1\n.mp4", 0}, {"v/2", 2}}};
 
 Evaluation answers(const std::vector<std::vector<double>>& rows) {
-  Evaluation e{Metrics(3), {}, 0};
+  Evaluation e{.metrics = Metrics(3)};
   for (size_t i = 0; i < rows.size(); ++i) {
     e.metrics.add(rows[i], data.samples[i].label);
     e.answers.push_back({int64_t(i), rows[i]});
