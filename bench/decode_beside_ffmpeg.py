@@ -4,7 +4,7 @@
   python3 bench/decode_beside_ffmpeg.py build/release/bench/decode_clips [--clips ../shared/clips] [--rounds 3]
 
 Every file is read REPEATS times: by Kinema's loader with two threads (decoded, scaled, converted to RGB, cut, to
-normalised f32; each time opened anew), and by ffmpeg in one process (decoded, scaled, converted to RGB, thrown away),
+normalised f32; each time opened anew, its frames listed once before in an index, as in training), and by ffmpeg in one process (decoded, scaled, converted to RGB, thrown away),
 by turns in one run. ffmpeg's time is its own rtime: without the start of the process. "equal" is ffmpeg with the
 scaler flags that Kinema's frames are equal to, "default" with what it takes when nothing is said. Printed: frames a
 second, medians over the rounds, and Kinema's ratio to "equal": at least 0.9 over the whole set. The last columns are
@@ -30,9 +30,9 @@ def run(command):
     return done
 
 
-def kinema(program, file, repeats, short_side, crop):
+def kinema(program, file, repeats, short_side, crop, index):
     """Frames, seconds, processor seconds."""
-    said = run([program, str(file), str(repeats), str(short_side), str(crop)]).stdout.split()
+    said = run([program, *map(str, (file, repeats, short_side, crop, index))]).stdout.split()
     return int(said[0]), float(said[1]), float(said[2])
 
 
@@ -68,7 +68,8 @@ def main():
         for name, file in files.items():
             times = {side: [] for side in sides}
             for _ in range(args.rounds):
-                times["kinema"].append(kinema(args.program, file, args.repeats, args.short_side, args.crop))
+                times["kinema"].append(kinema(args.program, file, args.repeats, args.short_side, args.crop,
+                                              f"{folder}/index"))
                 for side, flags in FLAGS.items():
                     times[side].append(ffmpeg(file, args.repeats, args.short_side, flags))
             # Seconds and processor seconds a frame.

@@ -300,7 +300,22 @@ TEST(Page, OfAnEmptyAndADamagedFolder) {
   write_report(folder.path());
   const std::string page = text_of(folder / "report.html");
   EXPECT_EQ(count_of(page, "<polyline"), 2);
-  EXPECT_NE(page.find("25.0%<small>epoch 2"), std::string::npos);
+  EXPECT_NE(page.find("25.0%<small>best, epoch 2"), std::string::npos);
+}
+
+TEST(Page, OfVideosWithSeveralLabels) {
+  const Folder folder;
+  engine::io::write_json(folder / "config.json",
+                         {{"model", "m"}, {"classes", {"a", "b"}}, {"multi_label", true}});
+  std::ofstream(folder / "metrics.csv") << "epoch,train_top1,val_top1,val_top5\n1,0.5,0.25,0.75\n";
+  std::ofstream(folder / "evaluation.csv")
+      << "path,label,predicted,correct,rank,loss,probability\nv.mp4,a;b,b,1,1,0.5,0.5\n";
+  write_report(folder.path());
+  const std::string page = text_of(folder / "report.html");
+  for (const char* name : {"validation mAP</dt><dd>25.0%", "validation hit@1</dt><dd>75.0%", "a;b"})
+    EXPECT_NE(page.find(name), std::string::npos) << name;
+  for (const char* name : {"top-1", "id=\"classes\""})
+    EXPECT_EQ(page.find(name), std::string::npos);
 }
 
 TEST(Page, IsBoundedAndEscaped) {

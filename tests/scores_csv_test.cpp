@@ -41,6 +41,20 @@ TEST(Scores, ALineAVideo) {
   EXPECT_EQ(folder.entries(), std::vector<std::string>{"s.csv"});
 }
 
+TEST(Scores, SeveralLabelsOfAVideo) {
+  const Folder folder;
+  const Dataset set = {{"a", "b", "c"}, {{"0", 0, {0, 2}}, {"1", 1, {1}}}, /*multi_label=*/true};
+  Evaluation e{.metrics = Metrics(3)};
+  e.answers = {{0, {0.5, 0.75, 0.625}}, {1, {0.25, 0.5, 0.25}}};
+  write_scores(folder / "s.csv", e, set, false);
+  // Losses: -(log 0.5 + log 0.25 + log 0.625) / 3 and -(log 0.75 + log 0.5 + log 0.75) / 3. The
+  // better of two labels ranks second.
+  EXPECT_EQ(text_of(folder / "s.csv"),
+            "path,label,predicted,correct,rank,loss,probability\n"
+            "0,a;c,b,0,2,0.84981506,0.75\n"
+            "1,b,b,1,1,0.42283711,0.5\n");
+}
+
 TEST(Scores, ReadBackWithAndWithoutClasses) {
   const Folder folder;
   const Evaluation e = answers({{0.25, 0.5, 0.25}, {NAN, 0.25, 0.5}});

@@ -34,6 +34,16 @@ std::string tile(const char* name, const std::string& value, const std::string& 
                      escape(note));
 }
 
+/// What the columns of metrics.csv are called (see train/metrics.h).
+struct Names {
+  const char *train_top1, *val_top1, *val_top5;
+};
+Names names_of(const RunData& run) {
+  if (run.config.value("multi_label", false))
+    return {"training hit@1", "validation mAP", "validation hit@1"};
+  return {"training top-1", "validation top-1", "validation top-5"};
+}
+
 std::string tiles(const RunData& run) {
   const auto column = [&](const char* name) {
     const auto found = run.epochs.find(name);
@@ -52,9 +62,10 @@ std::string tiles(const RunData& run) {
   };
   const std::string of =
       run.status.epochs ? fmt::format("of {}", run.status.epochs) : std::string();
-  std::string out = tile("best top-1", percent(best), fmt::format("epoch {}", best_epoch));
-  out += tile("last top-1", percent(run.last("val_top1")));
-  out += tile("last top-5", percent(run.last("val_top5")));
+  const Names names = names_of(run);
+  std::string out = tile(names.val_top1, percent(best), fmt::format("best, epoch {}", best_epoch));
+  out += tile(names.val_top1, percent(run.last("val_top1")), "last");
+  out += tile(names.val_top5, percent(run.last("val_top5")), "last");
   out += tile("validation loss", loss("val_loss"));
   out += tile("training loss", loss("train_loss"));
   out += tile("epochs", std::to_string(column("epoch").size()), of);
@@ -78,18 +89,19 @@ std::string charts(const RunData& run) {
   const auto by_epoch = [&](const char* name, const char* column) {
     return epoch_curve(run, name, column);
   };
+  const Names names = names_of(run);
   std::string out;
   out +=
       svg_of({.title = "Loss",
               .x_name = "epoch",
               .curves = {by_epoch("training", "train_loss"), by_epoch("validation", "val_loss")}});
-  out +=
-      svg_of({.title = "Accuracy",
-              .x_name = "epoch",
-              .unit = Unit::percent,
-              .curves = {by_epoch("training top-1", "train_top1"),
-                         by_epoch("validation top-1", "val_top1"), by_epoch("top-5", "val_top5")},
-              .from_zero = true});
+  out += svg_of(
+      {.title = "Accuracy",
+       .x_name = "epoch",
+       .unit = Unit::percent,
+       .curves = {by_epoch(names.train_top1, "train_top1"), by_epoch(names.val_top1, "val_top1"),
+                  by_epoch(names.val_top5, "val_top5")},
+       .from_zero = true});
   out += svg_of({.title = "Loss of each step", .x_name = "step", .curves = {run.loss}});
   out +=
       svg_of({.title = "Learning rate", .x_name = "step", .curves = {run.rate}, .from_zero = true});
@@ -210,6 +222,13 @@ std::string skipped(const RunData& run) {
   return out;
 }
 
+std::string classes(const RunData& run) {
+  const Confusion confusion =
+      confusion_of(run.config.value("classes", std::vector<std::string>{}), run.scores);
+  return "<div class=\"pair\">" + heat_map(confusion) + "<div>" + mistakes(confusion) +
+         per_class(confusion) + "</div></div>";
+}
+
 std::string header(const RunData& run) {
   const std::string reason = run.status.reason.empty()
                                  ? ""
@@ -226,14 +245,12 @@ std::string header(const RunData& run) {
 }  // namespace
 
 std::string page_of(const RunData& run) {
-  const Confusion confusion =
-      confusion_of(run.config.value("classes", std::vector<std::string>{}), run.scores);
   std::string body = header(run);
   body += section("curves", "Curves", charts(run));
   if (!run.scores.empty()) {
-    body += section("classes", "Classes",
-                    "<div class=\"pair\">" + heat_map(confusion) + "<div>" + mistakes(confusion) +
-                        per_class(confusion) + "</div></div>");
+    // Which class a video of several was taken for is no question of a matrix.
+    if (!run.config.value("multi_label", false))
+      body += section("classes", "Classes", classes(run));
     body += section("worst", "Worst clips", clips(run, true));
     body += section("best", "Best clips", clips(run, false));
   }

@@ -32,20 +32,6 @@ std::vector<double> before_mean(const std::vector<double>& scores, Average avera
   return average == Average::softmax ? softmax(scores) : sigmoid(scores);
 }
 
-/// -log p of the label; of several, the mean over classes of -log of what is true of each. A
-/// probability that underflows still gives a finite loss.
-double loss_of_answer(const std::vector<double>& p, const video::Sample& sample) {
-  const auto cost = [](double v) { return -std::log(std::max(v, DBL_MIN)); };
-  if (sample.labels.empty()) return cost(p[size_t(sample.label)]);
-  double sum = 0;
-  for (size_t c = 0; c < p.size(); ++c) {
-    const auto& labels = sample.labels;
-    const bool shown = std::find(labels.begin(), labels.end(), int64_t(c)) != labels.end();
-    sum += cost(shown ? p[c] : 1 - p[c]);
-  }
-  return sum / double(p.size());
-}
-
 double precision_of(const std::vector<Answer>& answers, const video::Dataset& set) {
   std::vector<std::vector<double>> scores;
   std::vector<std::vector<int64_t>> labels;
@@ -84,6 +70,18 @@ void ViewAverage::add(const std::vector<double>& scores) {
 std::vector<double> ViewAverage::probabilities() const {
   check(complete(), "evaluate: ", added_, " of ", views_, " views are known");
   return average_ == Average::logits ? softmax(mean_) : mean_;
+}
+
+double loss_of_answer(const std::vector<double>& p, const video::Sample& sample) {
+  const auto cost = [](double v) { return -std::log(std::max(v, DBL_MIN)); };
+  if (sample.labels.empty()) return cost(p[size_t(sample.label)]);
+  double sum = 0;
+  for (size_t c = 0; c < p.size(); ++c) {
+    const auto& labels = sample.labels;
+    const bool shown = std::find(labels.begin(), labels.end(), int64_t(c)) != labels.end();
+    sum += cost(shown ? p[c] : 1 - p[c]);
+  }
+  return sum / double(p.size());
 }
 
 std::vector<double> average_views(const std::vector<std::vector<double>>& scores, Average average) {

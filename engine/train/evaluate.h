@@ -57,6 +57,10 @@ struct Evaluation {
   double seconds = 0;
 };
 
+/// -log p of the label; of several, the mean over classes of -log of what is true of each. A
+/// probability that underflows still gives a finite loss.
+double loss_of_answer(const std::vector<double>& probabilities, const video::Sample& sample);
+
 /// Runs every video of `loader` (one without training) through the network in inference mode, off
 /// the tape. `progress` hears how many videos are done.
 /// Errors: `average` is sigmoid, but the data set is no multi-label set, or the other way round.

@@ -1,7 +1,6 @@
 #include "engine/train/scores_csv.h"
 #include <fmt/format.h>
 #include <algorithm>
-#include <cfloat>
 #include <charconv>
 #include <cmath>
 #include <fstream>
@@ -41,16 +40,20 @@ std::vector<Score> scores_of(const Evaluation& evaluation, const video::Dataset&
     const video::Sample& sample = data.samples[size_t(a.sample)];
     const std::vector<double>& p = a.probabilities;
     const std::vector<int64_t> order = highest(p, int64_t(p.size()));
-    const auto at = std::find(order.begin(), order.end(), sample.label);
+    const std::vector<int64_t> labels =
+        data.multi_label ? sample.labels : std::vector{sample.label};
+    const auto at = std::find_first_of(order.begin(), order.end(), labels.begin(), labels.end());
+    std::string names;
+    for (int64_t l : labels) names += (names.empty() ? "" : ";") + data.classes[size_t(l)];
     const bool broken = std::any_of(p.begin(), p.end(), [](double v) { return std::isnan(v); });
     // Metrics counts scores that hold NaN as wrong: behind all others here.
     const int64_t rank = broken ? int64_t(p.size()) + 1 : at - order.begin() + 1;
     scores.push_back({.path = sample.path,
-                      .label = data.classes[size_t(sample.label)],
+                      .label = names,
                       .predicted = data.classes[size_t(order[0])],
                       .probability = p[size_t(order[0])],
                       .rank = rank,
-                      .loss = -std::log(std::max(p[size_t(sample.label)], DBL_MIN))});
+                      .loss = loss_of_answer(p, sample)});
   }
   return scores;
 }

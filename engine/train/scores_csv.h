@@ -8,10 +8,13 @@ namespace kinema::engine::train {
 
 /// What an evaluation said of one video.
 struct Score {
-  std::string path, label, predicted;
+  std::string path;
+  std::string label;  ///< several are joined by semicolons
+  std::string predicted;
   double probability = 0;  ///< of the class predicted
-  int64_t rank = 0;  ///< of the label: 1 is the likeliest; of equal ones the lower class first
-  double loss = 0;   ///< -log p(label)
+  /// Of the label, the best of several: 1 is the likeliest; of equal ones the lower class first.
+  int64_t rank = 0;
+  double loss = 0;  ///< loss_of_answer()
   bool correct() const { return rank == 1; }
 };
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include "engine/ops/reduce.h"
 #include "engine/ops/views.h"
+#include "engine/recompute.h"
 
 namespace kinema::models {
 
@@ -62,12 +63,19 @@ KarpathyTower::KarpathyTower(Module* parent, const std::string& name, const char
   }
 }
 
+/// A convolution with what stands behind it.
+Tensor KarpathyTower::segment(size_t i, const Tensor& x) const {
+  Tensor y = convs_[i]->forward(x, {.relu = true});
+  if (normalised(i)) y = norms_[i]->forward(y);
+  if (pooled(i, pools_.size() == 3)) y = pools_[std::min<size_t>(i, 2)]->forward(y);
+  return y;
+}
+
 Tensor KarpathyTower::forward(const Tensor& x) const {
   Tensor y = x;
   for (size_t i = 0; i < layers; ++i) {
-    y = convs_[i]->forward(y, {.relu = true});
-    if (normalised(i)) y = norms_[i]->forward(y);
-    if (pooled(i, pools_.size() == 3)) y = pools_[std::min<size_t>(i, 2)]->forward(y);
+    const auto run = [this, i](const Tensor& in) { return segment(i, in); };
+    y = checkpoints_activations() ? recomputed(run, y) : run(y);
   }
   return y;
 }

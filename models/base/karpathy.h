@@ -34,11 +34,14 @@ class KarpathyTower : public engine::nn::Module {
   /// Errors: widths that are not five; an input too small, `model` named.
   KarpathyTower(Module* parent, const std::string& name, const char* model, const Config& config);
   /// x [N,T,H,W,3] -> [N,T',H',W',widths[4]]
+  /// With checkpoint_activations() the tape keeps what goes into each convolution, and no more.
   Tensor forward(const Tensor& x) const;
 
   Triple output{};  ///< size of the output
 
  private:
+  Tensor segment(size_t i, const Tensor& x) const;
+
   std::vector<std::unique_ptr<engine::nn::Conv3d>> convs_;
   std::vector<std::unique_ptr<engine::nn::LocalResponseNorm>> norms_;  ///< behind convs_[0], [1]
   std::vector<std::unique_ptr<engine::nn::MaxPool3d>> pools_;  ///< behind convs_[0], [1], [4]
