@@ -3,18 +3,16 @@
 """What the program refuses: one row a bad input, with all that it says on standard error and its exit code (2: it was
 called in a wrong way, 1: it failed). Each row runs in an empty folder; afterwards not a byte on disk has changed."""
 import collections
-import fcntl
-import json
 import os
 import pathlib
-import re
 import shlex
 import shutil
-import struct
 import subprocess
 import tempfile
 import unittest
-import zlib
+
+from support.bad_inputs import (contents, flipped, link_to, odd_class, only_sound, pattern_of, pictures, run, run_in_use,
+                                video, video_cut, weights)
 
 PROGRAM = os.path.abspath(os.environ["KINEMA_PROGRAM"])
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME")} | {"OMP_NUM_THREADS": "1"}
@@ -29,75 +27,6 @@ PREDICT = "predict --run ../run"
 Row = collections.namedtuple("Row", "name command code sentence files before", defaults=({}, ""))
 # files   what the row's folder holds: contents, None for a folder, or a function of the shared folder and the path
 # before  lines of standard error before the sentence
-
-
-def video(root, path):
-    shutil.copy(root / "two/left/00000.mp4", path)
-
-
-def video_cut(root, path):
-    path.write_bytes((root / "two/left/00000.mp4").read_bytes()[:500])
-
-
-def odd_class(root, path):
-    """A class folder whose name is Latin-1."""
-    (path / os.fsdecode(b"l\xe9ft")).mkdir(parents=True)
-
-
-def only_sound(root, path):
-    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=0.2", path], check=True)
-
-
-def pictures(root, path):
-    """A folder of frames that are not all of one size."""
-    path.mkdir()
-    for name, size in (("1.png", "32x32"), ("2.png", "48x32")):
-        subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"color=s={size}", "-frames:v", "1", path / name],
-                       check=True)
-
-
-def run(root, path):
-    shutil.copytree(root / "run", path, symlinks=True)
-
-
-def run_in_use(root, path):
-    """A run folder that this process holds, as another run would."""
-    run(root, path)
-    held = os.open(path / ".lock", os.O_RDWR)
-    fcntl.flock(held, fcntl.LOCK_EX)
-    os.truncate(held, os.pwrite(held, str(os.getpid()).encode(), 0))
-
-
-def weights(edit=None, cut=None, keep_sum=False):
-    """The shared run's weights, their header changed by edit(header, run's description)."""
-    def make(root, path):
-        raw = (root / "run/best.safetensors").read_bytes()
-        if edit:
-            length = struct.unpack("<Q", raw[:8])[0]
-            header, data = json.loads(raw[8:8 + length]), raw[8 + length:]
-            told = json.loads(header["__metadata__"]["run"])
-            edit(header, told)
-
-            def whole():
-                text = json.dumps(header, separators=(",", ":")).encode()
-                return struct.pack("<Q", len(text)) + text + data
-            if "__metadata__" in header:
-                header["__metadata__"] |= {"run": json.dumps(told), "crc32": "00000000"}
-                header["__metadata__"]["crc32"] = f"{zlib.crc32(whole()):08x}"
-            raw = whole()
-        path.write_bytes(raw[:cut])
-    return make
-
-
-def flipped(root, path):
-    raw = bytearray((root / "run/best.safetensors").read_bytes())
-    raw[-1] ^= 1
-    path.write_bytes(raw)
-
-
-def link_to(target):
-    return lambda root, path: path.symlink_to(target)
-
 
 W = "--weights w.safetensors"
 NETWORKS = ("early_fusion, karpathy_early_fusion, karpathy_late_fusion, karpathy_single_frame, karpathy_slow_fusion, "
@@ -262,7 +191,7 @@ LISTS = [
     Row("clip shorter than the network needs", "eval --data d --weights w.safetensors", 1,
         "data: 1 of 1 videos cannot be read, more than 1 in 20: data: a clip needs 11 frames, got 6 (in "
         "d/left/x.mp4)", {"d/left/x.mp4": video, "w.safetensors": weights(
-            lambda header, told: told["recipe"].update(frame_stride=2, loop=False))}),
+            lambda file: file.run["recipe"].update(frame_stride=2, loop=False))}),
     Row("too many broken videos", "eval --run ../run --data d", 1,
         f"data: 1 of 2 videos cannot be read, more than 1 in 20: video: d/left/x.mp4 {NO_VIDEO}",
         {"d/left/x.mp4": "text\n", "d/left/y.mp4": video}),
@@ -344,27 +273,27 @@ CHECKPOINTS = [
         {"w.safetensors": flipped}),
     Row("without description", f"eval --data ../two {W}", 1,
         'checkpoint: "w.safetensors" holds weights without the description of their network; give that network\'s run folder '
-        "with --run", {"w.safetensors": weights(lambda header, told: header.pop("__metadata__"))}),
+        "with --run", {"w.safetensors": weights(lambda file: file.metadata.clear())}),
     Row("other format", f"eval --data ../two {W}", 1,
         'checkpoint: "w.safetensors" has format 99; this program reads formats 1 to 2',
-        {"w.safetensors": weights(lambda header, told: header["__metadata__"].update(format="99"))}),
+        {"w.safetensors": weights(lambda file: file.metadata.update(format="99"))}),
     Row("unknown network", f"eval --data ../two {W}", 1,
         "checkpoint: \"w.safetensors\" describes what this program cannot make: unknown model 'slow_fission'; did you mean "
-        "'slow_fusion'?", {"w.safetensors": weights(lambda header, told: told.update(model="slow_fission"))}),
+        "'slow_fusion'?", {"w.safetensors": weights(lambda file: file.run.update(model="slow_fission"))}),
     Row("description of another type", f"eval --data ../two {W}", 1, 'checkpoint: "w.safetensors" has a damaged description',
-        {"w.safetensors": weights(lambda header, told: told.update(model=5))}),
+        {"w.safetensors": weights(lambda file: file.run.update(model=5))}),
     Row("recipe of another type", f"eval --data ../two {W}", 1,
         'checkpoint: "w.safetensors" describes what this program cannot make: recipe: type must be number, but is string',
-        {"w.safetensors": weights(lambda header, told: told["recipe"].update(frames="x"))}),
+        {"w.safetensors": weights(lambda file: file.run["recipe"].update(frames="x"))}),
     Row("classes beside the network", f"eval --data ../two {W}", 1,
         'checkpoint: "w.safetensors" names 3 classes, but its network has 2',
-        {"w.safetensors": weights(lambda header, told: told.update(classes=["a", "b", "c"]))}),
+        {"w.safetensors": weights(lambda file: file.run.update(classes=["a", "b", "c"]))}),
     Row("description of another network", f"eval --data ../two {W}", 1,
         'weights: "w.safetensors" does not fit this network: 2 missing (features.block1.conv.bias, '
         "features.block2.conv.bias), 8 extra (features.block1.norm.bias, features.block1.norm.running_mean, "
         "features.block1.norm.running_var, features.block1.norm.weight, features.block2.norm.bias, "
         "features.block2.norm.running_mean, features.block2.norm.running_var, features.block2.norm.weight)",
-        {"w.safetensors": weights(lambda header, told: told["options"].update(batch_norm=False))}),
+        {"w.safetensors": weights(lambda file: file.run["options"].update(batch_norm=False))}),
     Row("another network", f"{TRAIN} --model early_fusion --weights ../run/best.safetensors", 1,
         'weights: "../run/best.safetensors" does not fit this network: 2 of another shape (features.block1.conv.weight: '
         "expected [4,6,3,3,3], got [4,3,3,3,3], features.block2.conv.weight: expected [6,1,3,3,4], got [6,3,3,3,4])"),
@@ -390,17 +319,6 @@ OUTPUTS = [
         "motion: ../motion holds clips of other options; choose another folder or remove it"),
     Row("data set over a file", "generate motion --out f", 1, "motion: cannot make the folder f (Not a directory)", {"f": "x"}),
 ]
-
-
-def contents(root):
-    """All files below `root`, the lock of a run folder aside: it is held as long as a process looks at the run."""
-    return {p: p.readlink() if p.is_symlink() else p.read_bytes() if p.is_file() else None
-            for p in sorted(root.rglob("*")) if p.name != ".lock"}
-
-
-def pattern_of(text):
-    """<N> stands for a whole number that depends on the machine or on FFmpeg, <S> for a word."""
-    return re.escape(text).replace("<N>", r"\d+").replace("<S>", r"[\w.]+")
 
 
 class Refusals(unittest.TestCase):

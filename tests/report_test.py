@@ -8,14 +8,12 @@ import pathlib
 import signal
 import struct
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
 import zlib
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
-import browser  # noqa: E402
+from support import browser
 
 PROGRAM = os.path.abspath(os.environ["KINEMA_PROGRAM"])
 ODD = "<b>&\"'<script>alert(1)</script>"  # a class name that a careless page would run

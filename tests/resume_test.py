@@ -1,19 +1,18 @@
 #!/usr/bin/env python3
 # labels: slow
 """Runs that end before their time, however they end, go on as if nothing had been."""
-import json
 import os
 import pathlib
 import random
 import resource
 import shutil
 import signal
-import struct
 import subprocess
 import tempfile
 import time
 import unittest
-import zlib
+
+from support.checkpoint_file import CheckpointFile, as_format_1, steps
 
 PROGRAM = os.environ["KINEMA_PROGRAM"]
 EPOCHS, STEPS = 6, 5  # of an epoch: 33 videos in batches of 8
@@ -41,35 +40,9 @@ def wait_for(job, condition):
         time.sleep(0.0005)
 
 
-def steps(run):
-    return sorted(run.glob("step-*.safetensors"))
-
-
 def lines(run):
     """metrics.csv without its two columns of seconds."""
     return [line.split(",")[:-2] for line in (run / "metrics.csv").read_text().splitlines()]
-
-
-class File:
-    """The header, metadata and data of a .safetensors file."""
-
-    def __init__(self, path):
-        raw = pathlib.Path(path).read_bytes()
-        length = struct.unpack("<Q", raw[:8])[0]
-        self.header, self.data = json.loads(raw[8:8 + length]), raw[8 + length:]
-        self.metadata = self.header.pop("__metadata__")
-        self.run = json.loads(self.metadata["run"])
-
-    def write(self, path, checksum=True):
-        metadata = {k: v for k, v in self.metadata.items() if k != "crc32"}
-        metadata["run"] = json.dumps(self.run)
-
-        def whole(metadata):
-            text = json.dumps({"__metadata__": metadata, **self.header}, separators=(",", ":")).encode()
-            return struct.pack("<Q", len(text)) + text + self.data
-        if checksum:
-            metadata["crc32"] = f"{zlib.crc32(whole({**metadata, 'crc32': '00000000'})):08x}"
-        path.write_bytes(whole(metadata))
 
 
 class Resume(unittest.TestCase):
@@ -186,7 +159,7 @@ class Resume(unittest.TestCase):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             run = self.root / f"signal{code}"
             self.interrupt(run, self.options, after=STEPS, number=number)
-            self.assertGreater(File(run / "last.safetensors").run["progress"]["step_of_epoch"], 0)
+            self.assertGreater(CheckpointFile(run / "last.safetensors").run["progress"]["step_of_epoch"], 0)
             self.goes_on(run, self.whole)
 
     def test_interrupted_in_an_evaluation(self):
@@ -195,7 +168,7 @@ class Resume(unittest.TestCase):
         whole, run = self.root / "whole_views", self.root / "views"
         self.assertEqual(train(*options, "--run", whole)[0], 0)
         self.interrupt(run, options, after=1)
-        progress = File(run / "last.safetensors").run["progress"]
+        progress = CheckpointFile(run / "last.safetensors").run["progress"]
         self.assertEqual((progress["epoch"] + 1, progress["step_of_epoch"]), (progress["step"], 1))
         self.goes_on(run, whole)
 
@@ -239,7 +212,7 @@ class Resume(unittest.TestCase):
         run = self.copy_of(self.half)
         code, _, error = train("--resume", run, "--data", moved)
         self.assertEqual(code, 0, error)
-        self.assertEqual(File(run / "last.safetensors").data, File(self.whole_each_step / "last.safetensors").data)
+        self.assertEqual(*(CheckpointFile(r / "last.safetensors").data for r in (run, self.whole_each_step)))
         next((moved / "left").glob("*.mp4")).unlink()
         before = sorted(os.listdir(self.half))
         code, _, error = train("--resume", self.half, "--data", moved)
@@ -298,46 +271,27 @@ class Resume(unittest.TestCase):
     def test_other_formats_are_refused_by_name(self):
         for number in ("0", "99"):
             run = self.copy_of(self.half)
-            file = File(steps(run)[-1])
+            file = CheckpointFile(steps(run)[-1])
             file.metadata["format"] = number
-            file.write(steps(run)[-1])
+            steps(run)[-1].write_bytes(file.bytes())
             self.refused(1, f"checkpoint: \"{steps(run)[-1]}\" has format {number}; this program reads formats 1 to 2",
                          "--resume", run)
             self.assertEqual(len(steps(run)), 2)
 
-    def as_format_1(self, run):
-        """Makes it what the first version wrote: no checksum, sums, digests, schedule; one file."""
-        file = File(steps(run)[-1])
-        file.header = {k.replace("state.optimiser.", "optimiser."): v for k, v in file.header.items()}
-        file.metadata["format"] = "1"
-        for key in ("data", "given", "instructions", "random", "schedule", "state"):
-            del file.run[key]
-        for key in ("checkpoint-every", "keep"):
-            del file.run["train"][key]
-        for key in ("sums", "learning_rate"):
-            del file.run["progress"][key]
-        progress = file.run["progress"]
-        for old in (*steps(run), run / "last.safetensors", run / ".lock"):
-            old.unlink()
-        file.write(run / "last.safetensors", checksum=False)
-        del file.run["progress"]
-        (run / "config.json").write_text(json.dumps(file.run))
-        return progress
-
     def test_format_1_is_migrated(self):
         run = self.copy_of(self.whole)
-        self.as_format_1(run)
+        as_format_1(run)
         code, out, error = train("--resume", run)
         self.assertEqual(code, 0, error)
         self.assertIn("nothing left to do", out)
         run = self.copy_of(self.half)
-        progress = self.as_format_1(run)
+        progress = as_format_1(run)
         code, _, error = train("--resume", run)
         self.assertEqual(code, 0, error)
         self.assertIn("train: warning: the checkpoint has format 1, which does not say which videos it was trained on, "
                       "nor the sums of the epoch that has begun: its training loss and top-1 will be those of its "
                       "remaining steps\n", error)
-        self.assertEqual(File(run / "last.safetensors").data, File(self.whole / "last.safetensors").data)
+        self.assertEqual(*(CheckpointFile(r / "last.safetensors").data for r in (run, self.whole)))
         found, wanted = lines(run), lines(self.whole)
         del found[progress["epoch"] + 1], wanted[progress["epoch"] + 1]
         self.assertEqual(found, wanted)
@@ -347,7 +301,7 @@ class Resume(unittest.TestCase):
         (run / "metrics.csv").unlink()
         code, _, error = train("--resume", run)
         self.assertEqual(code, 0, error)
-        epochs = File(steps(self.half)[-1]).run["progress"]["epoch"]
+        epochs = CheckpointFile(steps(self.half)[-1]).run["progress"]["epoch"]
         self.assertIn(f"train: warning: metrics.csv holds 0 of the {epochs} epochs that are done\n", error)
 
     # Others, and the disk.
