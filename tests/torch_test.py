@@ -60,6 +60,7 @@ class Net(nn.Module):
         self.conv2 = nn.Conv3d(10, 14, (3, 1, 3), padding=(2, 0, 1), dilation=(2, 1, 1), groups=2)
         self.conv3 = nn.Conv3d(14, 14, 1)
         self.norm3 = nn.BatchNorm3d(14)
+        self.norm4 = nn.LayerNorm(14)
         self.fc = nn.Linear(14, 5)
 
     def forward(self, x):
@@ -68,6 +69,7 @@ class Net(nn.Module):
         h = functional.relu(self.conv2(h))
         h = functional.relu(self.norm3(self.conv3(h)) + h)
         h = functional.avg_pool3d(h, 2, ceil_mode=True)
+        h = self.norm4(h.movedim(1, -1)).movedim(-1, 1)
         return self.fc(torch.sigmoid(h).mean((2, 3, 4)))
 
 

@@ -6,6 +6,7 @@
 #include "engine/io/safetensors.h"
 #include "engine/nn/batch_norm.h"
 #include "engine/nn/conv3d.h"
+#include "engine/nn/layer_norm.h"
 #include "engine/nn/linear.h"
 #include "engine/ops/copy.h"
 #include "engine/ops/pointwise.h"
@@ -41,6 +42,7 @@ struct Net : nn::Module {
                     .groups = 2}};
   nn::Conv3d conv3{this, "conv3", {.in = 14, .out = 14}};
   nn::BatchNorm norm3{this, "norm3", 14};
+  nn::LayerNorm norm4{this, "norm4", 14};
   nn::Linear fc{this, "fc", 14, 5};
 
   Tensor forward(const Tensor& x) {
@@ -51,6 +53,7 @@ struct Net : nn::Module {
     h = conv2.forward(h, {.relu = true});
     h = norm3.forward(conv3.forward(h), {.residual = h, .relu = true});
     h = average_pool3d(h, {.kernel = {2, 2, 2}, .ceil_mode = true});
+    h = norm4.forward(h);
     return fc.forward(global_average_pool(sigmoid(h)));
   }
 };
