@@ -8,7 +8,7 @@ int main(int argc, char** argv) {
   for (const auto& c : kernels::sigmoid_cross_entropy_cases) {
     if (std::string(c.tag) != "full") continue;
     const engine::Tensor x = bench::random(c.x), t = bench::random(c.x), dx = bench::random(c.x),
-                         loss = engine::full({1}, 1);
+                         loss = engine::full({1}, 1), dloss = engine::full({1}, 1);
     const double bytes = 4.0 * double(c.x.size());
     for (auto b : {kernels::Backend::cpu, kernels::Backend::reference}) {
       const auto& op = kernels::sigmoid_cross_entropy(b);
@@ -16,6 +16,9 @@ int main(int argc, char** argv) {
                  [=] { op.forward({}, {}, x.view(), t.view(), loss.view()); });
       bench::add(bench::name("sigmoid_cross_entropy.grad", b, c.x), 3 * bytes, 0,
                  [=] { op.grad({}, {}, x.view(), t.view(), loss.view(), dx.view(), false); });
+      bench::add(bench::name("sigmoid_cross_entropy.forward_grad", b, c.x), 3 * bytes, 0, [=] {
+        op.forward_grad({}, {}, x.view(), t.view(), dloss.view(), loss.view(), dx.view(), false);
+      });
     }
   }
   return bench::run(argc, argv);

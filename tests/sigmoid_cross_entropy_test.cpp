@@ -15,31 +15,44 @@ Tensor targets_for(const Shape& shape) {
   return from_vector<float>(shape, values);
 }
 
-TEST(SigmoidCrossEntropy, EveryPassAgreesWithTheReference) {
-  for (const auto& c : kernels::sigmoid_cross_entropy_cases) {
-    if (std::string(c.tag) != "ci") continue;
-    for (double smoothing : {0., 0.1, 1.}) {
-      const Tensor x = random(c.x, 1, Dtype::f32, -4, 4), t = targets_for(c.x),
-                   dloss = full({1}, 1.5);
-      Tensor loss[2], dx[2];
-      for (int i = 0; i < 2; ++i) {
-        const auto& op = kernels::sigmoid_cross_entropy(both[i]);
-        loss[i] = poisoned({1}), dx[i] = poisoned(c.x);
-        op.forward({}, {smoothing}, x.view(), t.view(), loss[i].view());
-        op.grad({}, {smoothing}, x.view(), t.view(), dloss.view(), dx[i].view(), false);
-        op.grad({}, {smoothing}, x.view(), t.view(), dloss.view(), dx[i].view(), true);
-        EXPECT_TRUE(tail_is_zero(dx[i])) << both[i];
-      }
-      // Summed in double in both; the result rounds once.
-      EXPECT_LE(error(loss[1], loss[0]), epsilon(Dtype::f32)) << c.x << smoothing;
-      // The exponential is good to 2 units of at most 1, s and s - q round once each; twice that is
-      // added up, times 1.5 / NK, which rounds too.
-      const std::vector<float> got = to_vector<float>(dx[1]), want = to_vector<float>(dx[0]);
-      const double bound = 2 * 5 * epsilon(Dtype::f32) * 1.5 / double(c.x.size());
-      for (size_t k = 0; k < got.size(); ++k)
-        EXPECT_NEAR(got[k], want[k], bound) << c.x << smoothing;
-    }
+/// Every pass of one case, each on both backends.
+void expect_agreement(const Shape& shape, Dtype type, double smoothing) {
+  const Tensor x = random(shape, 1, type, -4, 4), t = targets_for(shape), dloss = full({1}, 1.5);
+  Tensor loss[2], fused[2], dx[2], again[2];
+  for (int i = 0; i < 2; ++i) {
+    const auto& op = kernels::sigmoid_cross_entropy(both[i]);
+    loss[i] = poisoned({1}), dx[i] = poisoned(shape, type);
+    op.forward({}, {smoothing}, x.view(), t.view(), loss[i].view());
+    op.grad({}, {smoothing}, x.view(), t.view(), dloss.view(), dx[i].view(), false);
+    op.grad({}, {smoothing}, x.view(), t.view(), dloss.view(), dx[i].view(), true);
+    fused[i] = poisoned({1}), again[i] = poisoned(shape, type);
+    for (bool accumulate : {false, true})
+      op.forward_grad({}, {smoothing}, x.view(), t.view(), dloss.view(), fused[i].view(),
+                      again[i].view(), accumulate);
+    EXPECT_TRUE(tail_is_zero(dx[i]) && tail_is_zero(again[i])) << both[i];
+    EXPECT_EQ(item(fused[i]), item(loss[i])) << both[i];
+    EXPECT_EQ(floats(again[i]), floats(dx[i])) << both[i];
   }
+  // Summed in double in both; the result rounds once.
+  EXPECT_LE(error(loss[1], loss[0]), epsilon(Dtype::f32));
+  // The exponential is good to 2 units of at most 1, s and s - q round once each; twice that is
+  // added up, times 1.5 / NK, which rounds too. A narrow one is rounded twice more.
+  const std::vector<float> got = floats(dx[1]), want = floats(dx[0]);
+  const double bound =
+      2 * (5 * epsilon(Dtype::f32) + 2 * rounding(type)) * 1.5 / double(shape.size());
+  for (size_t k = 0; k < got.size(); ++k) EXPECT_NEAR(got[k], want[k], bound);
+}
+
+TEST(SigmoidCrossEntropy, EveryPassAgreesWithTheReference) {
+  for (const auto& c : kernels::sigmoid_cross_entropy_cases)
+    for (Dtype type : activation_types)
+      for (double smoothing : {0., 0.1, 1.}) {
+        if (std::string(c.tag) != "ci") continue;
+        std::ostringstream what;
+        what << c.x << " in " << type << ", smoothing " << smoothing;
+        SCOPED_TRACE(what.str());
+        expect_agreement(c.x, type, smoothing);
+      }
 }
 
 TEST(SigmoidCrossEntropy, ComputesWhatItShould) {
@@ -127,11 +140,20 @@ TEST(SigmoidCrossEntropy, RefusesWhatDoesNotFit) {
             "sigmoid_cross_entropy: the targets must be f32 [2,3], got f32 [2,4]");
   EXPECT_EQ(says(x, random({2, 3}, 1, Dtype::f64), 0),
             "sigmoid_cross_entropy: the targets must be f32 [2,3], got f64 [2,3]");
+  const Tensor narrow = random({2, 3}, 1, Dtype::bf16);
+  EXPECT_EQ(says(narrow, narrow, 0),
+            "sigmoid_cross_entropy: the targets must be f32 [2,3], got bf16 [2,3]");
   EXPECT_EQ(says(x, x, -0.5), "sigmoid_cross_entropy: smoothing must be in [0,1], got -0.5");
   for (Backend b : both) {
     const auto& op = kernels::sigmoid_cross_entropy(b);
     EXPECT_EQ(refusal([&] { op.forward({}, {}, x.view(), x.view(), x.view()); }),
               "sigmoid_cross_entropy: the loss must be f32 [1], got f32 [2,3]");
+    const Tensor one = full({1}, 1);
+    EXPECT_EQ(refusal([&] {
+                op.forward_grad({}, {}, x.view(), x.view(), one.view(), one.view(), narrow.view(),
+                                false);
+              }),
+              "sigmoid_cross_entropy: the gradient must be f32 [2,3], got bf16 [2,3]");
   }
 }
 

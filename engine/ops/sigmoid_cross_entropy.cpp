@@ -13,7 +13,7 @@ const kernels::SigmoidCrossEntropy& op_for(const Tensor& t) {
 
 Tensor sigmoid_cross_entropy(const Tensor& logits, const Tensor& targets,
                              const SigmoidCrossEntropyOptions& options) {
-  Tensor loss = empty({1}, logits.dtype(), logits.device());
+  Tensor loss = empty({1}, kernels::wide_of(logits.dtype()), logits.device());
   op_for(logits).forward(logits.stream(), options, logits.view(), targets.view(), loss.view());
   auto rule = [x = logits.detach(), t = targets.detach(), options](const Tensor& dy,
                                                                    Gradients& to) {

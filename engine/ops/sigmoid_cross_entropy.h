@@ -10,8 +10,8 @@ using kernels::SigmoidCrossEntropyOptions;
 /// nats, with s = 1 / (1 + e^-logit) and q the target, drawn to 1/2 by `smoothing`: for videos that
 /// show several classes. kernels/sigmoid_cross_entropy.
 ///   logits   [N,K], N and K >= 1
-///   targets  [N,K] of the same type, in [0,1]
-///   returns  [1]
+///   targets  [N,K], f32 (f64 beside f64), in [0,1]
+///   returns  [1], of the type of the targets
 /// Differentiable in the logits.
 /// Errors: shapes or types that do not fit.
 Tensor sigmoid_cross_entropy(const Tensor& logits, const Tensor& targets,

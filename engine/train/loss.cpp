@@ -1,5 +1,4 @@
 #include "engine/train/loss.h"
-#include "engine/ops/copy.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/sigmoid_cross_entropy.h"
 #include "engine/ops/softmax_cross_entropy.h"
@@ -8,8 +7,7 @@ namespace kinema::engine::train {
 
 Tensor loss_of(const Tensor& scores, const Targets& targets, const LossOptions& options) {
   if (targets.several)
-    return sigmoid_cross_entropy(cast(scores, targets.several.dtype()), targets.several,
-                                 {.smoothing = options.label_smoothing});
+    return sigmoid_cross_entropy(scores, targets.several, {.smoothing = options.label_smoothing});
   const auto against = [&](const Tensor& labels) {
     return softmax_cross_entropy(scores, labels, {.smoothing = options.label_smoothing});
   };

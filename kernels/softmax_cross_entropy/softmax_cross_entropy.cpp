@@ -18,6 +18,16 @@ void check_softmax_cross_entropy(const SoftmaxCrossEntropyOptions& o, const View
         o.smoothing);
 }
 
+void check_softmax_cross_entropy_grad(const SoftmaxCrossEntropyOptions& o, const View& logits,
+                                      const View& labels, const View& dloss, const View& loss,
+                                      const View& dlogits) {
+  check_softmax_cross_entropy(o, logits, labels, loss);
+  check_softmax_cross_entropy(o, dlogits, labels, dloss);
+  check(dlogits.shape == logits.shape && dlogits.dtype == logits.dtype,
+        "softmax_cross_entropy: dlogits must be ", logits.dtype, " ", logits.shape, ", got ",
+        dlogits.dtype, " ", dlogits.shape);
+}
+
 void check_labels(const View& labels, int64_t classes) {
   for (int64_t n = 0; n < labels.shape[0]; ++n) {
     const int64_t label = data<const int64_t>(labels)[n];

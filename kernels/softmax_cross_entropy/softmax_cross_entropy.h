@@ -13,6 +13,8 @@ namespace kinema::kernels {
 ///   loss [1]                         probabilities [N,K]  p, or not given
 /// loss and p are f32 beside f32, bf16 and f16, f64 beside f64.
 /// grad, from p:  dlogits = (p - q) / N * dloss[0], added to what dlogits holds with `accumulate`.
+/// forward_grad:  loss and dlogits at once, for a dloss that is known beforehand: neither p nor a
+/// second reading of the logits goes through memory.
 /// softmax alone takes x and p of any rank, over the last axis.
 /// The largest logit of each row is subtracted first, so that no exponential overflows.
 /// Source: Szegedy et al., arXiv:1512.00567, section 7 (smoothing), as PyTorch has it.
@@ -23,10 +25,13 @@ struct SoftmaxCrossEntropy {
                   View probabilities);
   void (*grad)(Stream, const SoftmaxCrossEntropyOptions&, View probabilities, View labels,
                View dloss, View dlogits, bool accumulate);
+  void (*forward_grad)(Stream, const SoftmaxCrossEntropyOptions&, View logits, View labels,
+                       View dloss, View loss, View dlogits, bool accumulate);
   void (*softmax)(Stream, View x, View p);
 };
 extern const SoftmaxCrossEntropy softmax_cross_entropy_reference, softmax_cross_entropy_cpu;
-inline constexpr SoftmaxCrossEntropy softmax_cross_entropy_meta = {ignored, ignored, ignored};
+inline constexpr SoftmaxCrossEntropy softmax_cross_entropy_meta = {ignored, ignored, ignored,
+                                                                   ignored};
 
 inline const SoftmaxCrossEntropy& softmax_cross_entropy(Backend b) {
   return select<SoftmaxCrossEntropy>("softmax_cross_entropy", b,
@@ -35,9 +40,12 @@ inline const SoftmaxCrossEntropy& softmax_cross_entropy(Backend b) {
                                       .meta = &softmax_cross_entropy_meta});
 }
 
-/// Throws Error unless all fit together; `logits` may be dlogits. Reads no memory.
+/// Throw Error unless all fit together; `logits` may be dlogits. They read no memory.
 void check_softmax_cross_entropy(const SoftmaxCrossEntropyOptions&, const View& logits,
                                  const View& labels, const View& loss, const View& p = {});
+void check_softmax_cross_entropy_grad(const SoftmaxCrossEntropyOptions&, const View& logits,
+                                      const View& labels, const View& dloss, const View& loss,
+                                      const View& dlogits);
 /// Throws Error where a label is no class: what the passes that have memory check first.
 void check_labels(const View& labels, int64_t classes);
 /// Throws Error unless p takes the softmax of x.
