@@ -32,7 +32,7 @@ class Tree(unittest.TestCase):
 
     def test_formatted(self):
         sources = [str(p) for layer in ("kernels", "engine", "models", "tools", "tests", "bench")
-                   for p in (ROOT / layer).rglob("*") if p.suffix in {".h", ".cpp"}]
+                   for p in (ROOT / layer).rglob("*") if p.suffix in {".h", ".cpp", ".cu", ".cuh"}]
         done = subprocess.run(["clang-format", "--dry-run", "-Werror", *sources], capture_output=True, text=True)
         self.assertEqual(done.stderr[:2000], "", "run ./dev format")
 

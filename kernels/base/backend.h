@@ -30,6 +30,10 @@ struct Ignored {
 };
 inline constexpr Ignored ignored;
 
+/// Before the declaration of a constant that a program may be linked without: its address is then
+/// null. So a build without nvcc lacks `cuda`, and only programs that ask for it carry `emulated`.
+#define KERNELS_OPTIONAL [[gnu::weak]]
+
 /// What an operation offers; null where a backend lacks it.
 template <class Op>
 struct Backends {

@@ -7,7 +7,7 @@ namespace kinema::kernels {
 /// Philox4x32-10: four random words from a counter and a key, without state, so that recomputation,
 /// resume and any order of threads draw the same numbers.
 /// Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011, section 3.3.
-inline std::array<uint32_t, 4> philox(uint64_t counter, uint64_t key, uint64_t stream = 0) {
+constexpr std::array<uint32_t, 4> philox(uint64_t counter, uint64_t key, uint64_t stream = 0) {
   std::array<uint32_t, 4> c{uint32_t(counter), uint32_t(counter >> 32), uint32_t(stream),
                             uint32_t(stream >> 32)};
   uint32_t k0 = uint32_t(key), k1 = uint32_t(key >> 32);
@@ -21,6 +21,6 @@ inline std::array<uint32_t, 4> philox(uint64_t counter, uint64_t key, uint64_t s
 }
 
 /// [0, 1) with 24 bits.
-inline float unit_float(uint32_t word) { return float(word >> 8) * 0x1p-24f; }
+constexpr float unit_float(uint32_t word) { return float(word >> 8) * 0x1p-24f; }
 
 }  // namespace kinema::kernels

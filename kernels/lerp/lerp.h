@@ -13,11 +13,16 @@ struct Lerp {
   void (*towards)(Stream, double t, View x, View y);
 };
 extern const Lerp lerp_reference, lerp_cpu;
+KERNELS_OPTIONAL extern const Lerp lerp_cuda, lerp_emulated;
 inline constexpr Lerp lerp_meta = {ignored};
 
 inline const Lerp& lerp(Backend b) {
   return select<Lerp>("lerp", b,
-                      {.reference = &lerp_reference, .cpu = &lerp_cpu, .meta = &lerp_meta});
+                      {.reference = &lerp_reference,
+                       .cpu = &lerp_cpu,
+                       .cuda = &lerp_cuda,
+                       .emulated = &lerp_emulated,
+                       .meta = &lerp_meta});
 }
 
 inline void check_lerp(double t, const View& x, const View& y) {

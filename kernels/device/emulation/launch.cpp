@@ -1,0 +1,191 @@
+#include <dlfcn.h>
+#include <omp.h>
+#include <sys/mman.h>
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <new>
+#include "kernels/base/error.h"
+#include "kernels/device/emulation/race.h"
+#include "kernels/device/emulation/runtime.h"
+
+namespace kinema::kernels::device::emulation {
+
+namespace {
+
+std::mutex ledger_lock;
+std::map<std::string, Launches> ledger;
+
+/// Appends "offset name" to the file that KINEMA_LAUNCH_LOG names, once a kernel: the offset is
+/// that of its code in the program, from which a test finds the symbol.
+void log_kernel(const Launch& l) {
+  static const char* const path = std::getenv("KINEMA_LAUNCH_LOG");
+  static std::map<const void*, bool> known;
+  Dl_info file;
+  if (!path || known[l.kernel] || !dladdr(l.kernel, &file)) return;
+  known[l.kernel] = true;
+  if (FILE* log = std::fopen(path, "a")) {
+    std::fprintf(log, "%zx %s\n",
+                 size_t(static_cast<const char*>(l.kernel) - static_cast<char*>(file.dli_fbase)),
+                 l.name);
+    std::fclose(log);
+  }
+}
+
+void add(const std::string& name, const Launches& tally) {
+  Launches& sum = ledger[name];
+  sum.name = name;
+  sum.bank_conflicts += tally.bank_conflicts;
+  sum.bytes_read += tally.bytes_read;
+  sum.bytes_written += tally.bytes_written;
+}
+
+void check_geometry(const Launch& l) {
+  const Gpu& g = settings().gpu;
+  const int64_t threads = int64_t(l.block.x) * l.block.y * l.block.z;
+  check(threads >= 1 && threads <= 1024, l.name, ": a block has 1 to 1024 threads, got ", threads);
+  check(l.grid.x >= 1 && l.grid.y >= 1 && l.grid.z >= 1, l.name, ": an empty grid");
+  check(l.grid.x <= 0x7fffffffu && l.grid.y <= 65535 && l.grid.z <= 65535, l.name,
+        ": a grid has at most 2^31-1, 65535, 65535 blocks, got ", l.grid.x, ", ", l.grid.y, ", ",
+        l.grid.z);
+  check(l.shared_bytes >= 0 && l.shared_bytes <= g.shared_per_block, l.name, ": expected at most ",
+        g.shared_per_block, " bytes of shared memory on ", g.name, ", got ", l.shared_bytes);
+  check(l.grid.x % l.cluster.x == 0 && l.grid.y % l.cluster.y == 0 && l.grid.z % l.cluster.z == 0,
+        l.name, ": the grid must consist of whole clusters");
+  const int64_t blocks = int64_t(l.grid.x) * l.grid.y * l.grid.z;
+  const int64_t resident = int64_t(g.multiprocessors) * (g.threads_per_multiprocessor / threads);
+  check(!l.cooperative || blocks <= resident, l.name, ": a cooperative grid has at most ", resident,
+        " blocks of ", threads, " threads on ", g.name, ", got ", blocks);
+}
+
+/// Blocks that run together, as a box of the grid.
+dim3 unit_of(const Launch& l) { return l.cooperative ? l.grid : l.cluster; }
+
+void begin_thread(Fiber& f, Block& b, Warp& warp, unsigned number, int slot) {
+  const dim3 size = b.place.size;
+  f.thread = {number % size.x, number / size.x % size.y, number / (size.x * size.y)};
+  f.lane = number % 32;
+  f.block = &b.place;
+  f.home = &b;
+  f.warp = &warp;
+  f.number = number;
+  f.done = false;
+  f.waits_for = nullptr;
+  f.caller = 0;
+  warp.lane[f.lane] = &f;
+  prepare(f, slot);
+}
+
+void begin_warp(Warp& warp, int threads) {
+  warp.live = warp.ready = threads >= 32 ? ~0u : (1u << threads) - 1;
+  warp.priority = uint32_t(random_word());
+  for (Meeting& m : warp.meeting) m.mask = 0;
+}
+
+char* arena(Worker& w, size_t number) {
+  while (w.arenas.size() <= number) {
+    void* memory = mmap(nullptr, arena_bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    w.arenas.push_back(static_cast<char*>(memory));
+  }
+  return w.arenas[number];
+}
+
+/// Runs unit number `unit` of the grid to its end.
+void run_unit(Worker& w, int64_t unit) {
+  const Launch& l = *w.launch;
+  const dim3 box = unit_of(l);
+  const int threads = int(l.block.x * l.block.y * l.block.z), warps = (threads + 31) / 32;
+  const int count = int(box.x * box.y * box.z);
+  const int64_t across = l.grid.x / box.x, down = l.grid.y / box.y;
+  const uint3 corner{unsigned(unit % across) * box.x, unsigned(unit / across % down) * box.y,
+                     unsigned(unit / (across * down)) * box.z};
+  w.random_state =
+      (w.settings.seed * 0x9E3779B97F4A7C15ull) ^ (uint64_t(unit) + 1) * 0xBF58476D1CE4E5B9ull;
+  if (!w.random_state) w.random_state = 1;
+  w.blocks.resize(size_t(count));
+  w.live = w.fiber_count = threads * count;
+  w.warp_count = warps * count;
+  if (w.fibers.size() < size_t(w.fiber_count)) w.fibers.resize(size_t(w.fiber_count));
+  if (w.warps.size() < size_t(w.warp_count)) w.warps.resize(size_t(w.warp_count));
+  reserve_stacks(w, w.fiber_count);
+  w.current_warp = 0;
+  for (int k = 0; k < count; ++k) {
+    const unsigned u = unsigned(k);
+    const uint3 index{corner.x + u % box.x, corner.y + u / box.x % box.y,
+                      corner.z + u / (box.x * box.y)};
+    Block& b = w.blocks[size_t(k)];
+    begin_block(b, l, index, k, arena(w, size_t(k)));
+    for (int i = 0; i < warps; ++i) begin_warp(w.warps[size_t(k * warps + i)], threads - 32 * i);
+    for (int t = 0; t < threads; ++t)
+      begin_thread(w.fibers[size_t(k * threads + t)], b, w.warps[size_t(k * warps + t / 32)],
+                   unsigned(t), k * threads + t);
+  }
+  race::begin_unit();
+  run_fibers();
+  race::end_unit();
+}
+
+}  // namespace
+
+Settings& settings() {
+  static Settings s;
+  return s;
+}
+
+void run(const Launch& l) {
+  check_geometry(l);
+  const dim3 box = unit_of(l);
+  const int64_t units = int64_t(l.grid.x / box.x) * (l.grid.y / box.y) * (l.grid.z / box.z);
+  const int wanted = settings().threads ? settings().threads : omp_get_max_threads();
+  const int threads = int(std::min<int64_t>(wanted, units));
+  std::atomic<int64_t> next{0};
+  std::string error;
+  {
+    const std::lock_guard lock(ledger_lock);
+    log_kernel(l);
+    add(l.name, {});
+    ++ledger[l.name].count;
+  }
+#pragma omp parallel num_threads(threads) if (threads > 1)
+  {
+    static thread_local Worker w;
+    worker = &w;
+    w.settings = settings();
+    w.launch = &l;
+    w.error.clear();
+    w.tally = {};
+    for (int64_t unit; w.error.empty() && (unit = next++) < units;) run_unit(w, unit);
+    if (!w.error.empty()) next = units;
+    const std::lock_guard lock(ledger_lock);
+    add(l.name, w.tally);
+    if (error.empty()) error = w.error;
+  }
+  check(error.empty(), l.name, ": ", error);
+}
+
+std::vector<Launches> launches() {
+  const std::lock_guard lock(ledger_lock);
+  std::vector<Launches> all;
+  for (const auto& [name, sum] : ledger) all.push_back(sum);
+  return all;
+}
+
+void forget_launches() {
+  const std::lock_guard lock(ledger_lock);
+  ledger.clear();
+}
+
+bool watches_races() {
+#ifdef KINEMA_WATCH_RACES
+  return true;
+#else
+  return false;
+#endif
+}
+
+}  // namespace kinema::kernels::device::emulation

@@ -1,0 +1,123 @@
+#pragma once
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+#include "kernels/device/emulation/emulation.h"
+
+namespace kinema::kernels::device::emulation {
+
+/// The inside of the emulation. A worker, one thread of the host, runs one unit at a time: a block,
+/// a cluster, or the whole grid of a cooperative launch. Each CUDA thread of the unit is a fiber.
+
+struct Warp;
+struct Block;
+
+/// One CUDA thread.
+struct Fiber : Place {
+  void* stack_pointer = nullptr;
+  char* stack = nullptr;
+  size_t stack_bytes = 0;
+  Warp* warp = nullptr;
+  Block* home = nullptr;
+  unsigned number = 0;  ///< in the block
+  bool done = false;
+  const char* waits_for = nullptr;  ///< what it was parked in last
+  uintptr_t caller = 0;             ///< the kernel's code that called the vocabulary last
+};
+
+/// A warp operation that some lanes have reached and others have not.
+struct Meeting {
+  uint32_t mask = 0, arrived = 0;
+  const char* name = nullptr;
+  void* lanes[32] = {};
+};
+
+struct Warp {
+  uint32_t ready = 0;  ///< lanes that could run, as bits
+  uint32_t live = 0;   ///< lanes that have not returned
+  uint32_t priority = 0;
+  Fiber* lane[32] = {};
+  Meeting meeting[4];  ///< of disjoint masks
+};
+
+struct Barrier {
+  int arrived = 0, expected = 0;
+  std::vector<Fiber*> waiting, all;  ///< those that wait; all that have come
+};
+
+struct Block {
+  BlockPlace place{};
+  int rank = 0;  ///< in its cluster
+  int threads = 0, live = 0;
+  char* arena = nullptr;     ///< shared memory: dynamic from first_shared on, static behind it
+  size_t dynamic_bytes = 0;  ///< as the launch asked
+  size_t top = 0;            ///< end of what is in use
+  std::vector<std::pair<const void*, size_t>> sites;  ///< where each static variable lies
+  std::array<Barrier, 16> barriers;
+};
+
+/// Address of the first byte of shared memory: 0 is never one.
+constexpr size_t first_shared = 1024;
+/// Shared memory that a block of the emulation may use in all: more than any GPU has, so that what
+/// a GPU refuses is refused by launch() with its own sentence.
+constexpr size_t arena_bytes = 256 * 1024;
+
+struct Worker {
+  void* stack_pointer = nullptr;  ///< of the host's thread, while fibers run
+  const void* stack_bottom = nullptr;
+  size_t stack_bytes = 0;
+  std::vector<Fiber> fibers;
+  std::vector<Warp> warps;
+  std::vector<Block> blocks;
+  int fiber_count = 0, warp_count = 0, live = 0, current_warp = 0;
+  char* stacks = nullptr;
+  int stack_count = 0;
+  std::vector<char*> arenas;
+  uint64_t random_state = 1;
+  Settings settings;
+  const Launch* launch = nullptr;
+  std::string error;
+  Launches tally;
+
+  Worker() = default;
+  Worker(const Worker&) = delete;
+  ~Worker();
+};
+extern __thread Worker* worker;
+inline Fiber* current() { return static_cast<Fiber*>(const_cast<Place*>(here)); }
+
+/// Where in the kernel the caller of the function that says this was called. The vocabulary is
+/// inlined, so this is a line of the kernel or of a wrapper within it.
+#define EMULATION_NOTE_CALLER() \
+  (current()->caller = reinterpret_cast<uintptr_t>(__builtin_return_address(0)))
+
+/// "file.cu:12" of an address of code, or "?"; the innermost line outside of kernels/device/.
+std::string source_line(uintptr_t code);
+
+// fiber.cpp
+/// Room for `count` fibers of the worker.
+void reserve_stacks(Worker&, int count);
+/// Gives f stack number `slot`, on which it will start at the beginning of the kernel.
+void prepare(Fiber& f, int slot);
+/// Leaves the running fiber, or the host's thread, for `to`; nullptr is the host's thread.
+void switch_to(Fiber* to, bool for_good);
+
+// scheduler.cpp
+uint64_t random_word();
+/// Begins to run fibers on the host's thread; returns when all are done or one has failed.
+void run_fibers();
+void wake(Fiber*);
+/// Parks the running fiber until somebody wakes it.
+void park(const char* waits_for);
+/// Lets others run first where the schedule wants that.
+void may_preempt();
+/// Called by a fiber whose kernel has returned; does not return.
+[[noreturn]] void finish();
+
+// block.cpp
+void begin_block(Block&, const Launch&, uint3 index, int rank, char* arena);
+/// A thread of the block has returned: barriers of the whole block expect one less.
+void leave_block(Block&);
+
+}  // namespace kinema::kernels::device::emulation

@@ -1,0 +1,149 @@
+#include <cstdarg>
+#include <cstdio>
+#include "kernels/device/emulation/runtime.h"
+
+namespace kinema::kernels::device::emulation {
+
+namespace {
+
+/// One ready lane of warp `w`, no longer ready; lanes from `first` on, round the end.
+Fiber* take(int w, int first) {
+  Warp& warp = worker->warps[size_t(w)];
+  const uint32_t r = warp.ready;
+  const uint32_t turned = first ? r >> first | r << (32 - first) : r;
+  const int lane = (__builtin_ctz(turned) + first) & 31;
+  warp.ready = r & ~(1u << lane);
+  worker->current_warp = w;
+  return warp.lane[lane];
+}
+
+Fiber* pick_in_order(int step) {
+  const int count = worker->warp_count;
+  for (int k = 0, w = worker->current_warp; k < count; ++k, w = (w + step + count) % count)
+    if (worker->warps[size_t(w)].ready) return take(w, 0);
+  return nullptr;
+}
+
+Fiber* pick_by_priority() {
+  auto& warps = worker->warps;
+  if (random_word() % 256 == 0)
+    warps[random_word() % uint64_t(worker->warp_count)].priority = uint32_t(random_word());
+  int best = -1;
+  for (int w = 0; w < worker->warp_count; ++w)
+    if (warps[size_t(w)].ready &&
+        (best < 0 || warps[size_t(w)].priority > warps[size_t(best)].priority))
+      best = w;
+  return best < 0 ? nullptr : take(best, int(random_word() & 31));
+}
+
+/// The fiber to run next; nullptr where none can.
+Fiber* pick() {
+  switch (worker->settings.schedule) {
+    case Schedule::warp:
+      return pick_in_order(1);
+    case Schedule::backward:
+      return pick_in_order(-1);
+    case Schedule::prio:
+      return pick_by_priority();
+  }
+  return nullptr;
+}
+
+/// What every thread that has not returned waits for, a group a line of code and warp.
+std::string deadlock() {
+  struct Group {
+    const char* what;
+    uintptr_t caller;
+    unsigned warp;
+    int count;
+  };
+  std::vector<Group> groups;
+  for (int i = 0; i < worker->fiber_count; ++i) {
+    const Fiber& f = worker->fibers[size_t(i)];
+    if (f.done) continue;
+    if (!groups.empty() && groups.back().what == f.waits_for && groups.back().caller == f.caller &&
+        groups.back().warp == f.number / 32)
+      ++groups.back().count;
+    else
+      groups.push_back({f.waits_for, f.caller, f.number / 32, 1});
+  }
+  std::string text = "deadlock, no thread can go on:";
+  for (size_t i = 0; i < groups.size() && i < 12; ++i) {
+    const Group& g = groups[i];
+    text += (i ? "; " : " ") + std::to_string(g.count) + " of warp " + std::to_string(g.warp) +
+            " wait in " + (g.what ? g.what : "?") + " at " + source_line(g.caller);
+  }
+  return text;
+}
+
+/// Ends the unit: `text` is what the launch will throw.
+void give_up(const std::string& text) {
+  if (worker->error.empty()) worker->error = text;
+  switch_to(nullptr, false);
+}
+
+}  // namespace
+
+uint64_t random_word() {
+  uint64_t& x = worker->random_state;  // xorshift64*, Vigna, arXiv:1402.6246
+  x ^= x << 13;
+  x ^= x >> 7;
+  x ^= x << 17;
+  return x * 0x2545F4914F6CDD1Dull;
+}
+
+void run_fibers() {
+  if (Fiber* first = pick()) switch_to(first, false);
+}
+
+void wake(Fiber* f) { f->warp->ready |= 1u << f->lane; }
+
+void park(const char* waits_for) {
+  Fiber* me = current();
+  me->waits_for = waits_for;
+  Fiber* next = pick();
+  if (next == me) return;
+  if (!next) give_up(deadlock());
+  switch_to(next, false);
+}
+
+void spin() {
+  EMULATION_NOTE_CALLER();
+  wake(current());
+  park("a loop that waits");
+}
+
+void may_preempt() {
+  if (worker->settings.schedule != Schedule::prio || random_word() % 4) return;
+  wake(current());
+  park("nothing");
+}
+
+void finish() {
+  Fiber* me = current();
+  me->done = true;
+  me->warp->live &= ~(1u << me->lane);
+  --worker->live;
+  leave_block(*me->home);
+  Fiber* next = worker->live ? pick() : nullptr;
+  if (!next && worker->live) worker->error = deadlock();
+  switch_to(next, true);
+  __builtin_unreachable();
+}
+
+void fail(const char* format, ...) {
+  char text[600];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  const Fiber& f = *current();
+  const uint3 b = f.block->index, t = f.thread;
+  char where[160];
+  std::snprintf(where, sizeof where, "block (%u,%u,%u) thread (%u,%u,%u) at ", b.x, b.y, b.z, t.x,
+                t.y, t.z);
+  give_up(where + source_line(f.caller) + ": " + text);
+  __builtin_unreachable();
+}
+
+}  // namespace kinema::kernels::device::emulation

@@ -1,0 +1,50 @@
+# Tests of device code: NAME_device_test.cpp, without engine and oneDNN, becomes
+#   NAME_device_test        on the emulation, under the sanitizers in their build
+#   NAME_device_test_race   the same under the race detector
+#   and part of gpu_tests   all of them on a GPU: built with nvcc, run by hand where there is a GPU
+# NAME_device_test.cu beside it is device code of its own, compiled like a kernel.
+add_library(kinema_device_test_support STATIC support/device_check.cpp)
+target_link_libraries(kinema_device_test_support PUBLIC kinema_kernels GTest::gtest_main)
+
+file(GLOB DEVICE_TEST_CODE CONFIGURE_DEPENDS *.cu)
+if(DEVICE_TEST_CODE)
+  kinema_device_code(device_tests ${DEVICE_TEST_CODE})
+endif()
+
+set(LAUNCH_LOGS ${PROJECT_BINARY_DIR}/launches)
+file(MAKE_DIRECTORY ${LAUNCH_LOGS})
+
+# device_test(NAME PROGRAM FLAVOUR LABELS...): the objects of NAME with the kernels of a flavour.
+function(device_test name program flavour)
+  add_executable(${program} $<TARGET_OBJECTS:${name}_objects> support/device_runs_emulated.cpp)
+  string(REPLACE "emulated" "emulation" emulation ${flavour})
+  target_link_libraries(${program} PRIVATE kinema_device_test_support kernels_${flavour} ${emulation})
+  if(TARGET device_tests_${flavour})
+    target_link_libraries(${program} PRIVATE device_tests_${flavour})
+  endif()
+  add_test(NAME ${program} COMMAND ${program} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(${program} PROPERTIES LABELS "${ARGN}" TIMEOUT 900 ENVIRONMENT
+    "KINEMA_LAUNCH_LOG=${LAUNCH_LOGS}/${program};OMP_WAIT_POLICY=passive;ASAN_OPTIONS=detect_leaks=0")
+endfunction()
+
+set(gpu_objects)
+file(GLOB DEVICE_TESTS CONFIGURE_DEPENDS *_device_test.cpp)
+foreach(source ${DEVICE_TESTS})
+  get_filename_component(name ${source} NAME_WE)
+  add_library(${name}_objects OBJECT ${source})
+  target_link_libraries(${name}_objects PRIVATE GTest::gtest)
+  device_test(${name} ${name} emulated ci emulated)
+  if(NOT KINEMA_SANITIZE)
+    device_test(${name} ${name}_race emulated_race race)
+  endif()
+  list(APPEND gpu_objects $<TARGET_OBJECTS:${name}_objects>)
+endforeach()
+
+if(KINEMA_CUDA)
+  add_executable(gpu_tests ${gpu_objects} support/device_runs_cuda.cpp)
+  target_link_libraries(gpu_tests PRIVATE kinema_device_test_support kernels_cuda ${CUDART} dl rt)
+  if(TARGET device_tests_cuda)
+    target_link_libraries(gpu_tests PRIVATE device_tests_cuda)
+  endif()
+  add_dependencies(gpu_tests kernels_cuda_objects)
+endif()

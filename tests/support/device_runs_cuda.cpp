@@ -1,0 +1,22 @@
+#include "tests/support/device_check.h"
+
+namespace kinema::test {
+
+const std::vector<DeviceRun>& device_runs() {
+  static const std::vector<DeviceRun> one = [] {
+    const kernels::Runtime& r = kernels::runtime_cuda;
+    kernels::check(r.devices() > 0, "gpu_tests: no GPU is at hand");
+    return std::vector<DeviceRun>{{.name = r.gpu().name,
+                                   .backend = Backend::cuda,
+                                   .runtime = &r,
+                                   .group = "gpu",
+                                   .enter = [] { return nullptr; }}};
+  }();
+  return one;
+}
+
+bool small() { return false; }
+
+std::optional<Traffic> traffic(const std::function<void()>&) { return std::nullopt; }
+
+}  // namespace kinema::test
