@@ -144,6 +144,10 @@ void upload(Stream stream, const void* host, void* device, int64_t bytes) {
              "upload");
   check_cuda(cudaStreamSynchronize(handle(stream)), "upload");
 }
+void copy_within(Stream stream, const void* from, void* to, int64_t bytes) {
+  check_cuda(cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyDeviceToDevice, handle(stream)),
+             "copy");
+}
 void synchronize(Stream stream) {
   check_cuda(cudaStreamSynchronize(handle(stream)), "synchronize");
 }
@@ -173,6 +177,9 @@ void* allocate(int64_t bytes) { return emulation::allocate(bytes); }
 void release(void* memory) { emulation::release(memory); }
 void upload(Stream, const void* host, void* device, int64_t bytes) {
   std::memcpy(device, host, size_t(bytes));
+}
+void copy_within(Stream, const void* from, void* to, int64_t bytes) {
+  std::memcpy(to, from, size_t(bytes));
 }
 void synchronize(Stream) {}
 double seconds(Stream, void (*work)(void*), void* context) {
@@ -219,6 +226,7 @@ const Runtime KERNELS_DEVICE(runtime) = {
     .release = device::release,
     .upload = device::upload,
     .download = device::read_back,
+    .copy = device::copy_within,
     .synchronize = device::synchronize,
     .seconds = device::seconds,
 };

@@ -13,6 +13,7 @@ struct Runtime {
   void (*release)(void*);
   void (*upload)(Stream, const void* host, void* device, int64_t bytes);    ///< returns when done
   void (*download)(Stream, const void* device, void* host, int64_t bytes);  ///< returns when done
+  void (*copy)(Stream, const void* from, void* to, int64_t bytes);          ///< within the device
   void (*synchronize)(Stream);
   /// Seconds on the device between the start and the end of what work(context) puts in the stream.
   double (*seconds)(Stream, void (*work)(void*), void* context);
