@@ -5,9 +5,12 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <new>
+#include <set>
+#include <tuple>
 #include "kernels/base/error.h"
 #include "kernels/device/emulation/race.h"
 #include "kernels/device/emulation/runtime.h"
@@ -19,20 +22,24 @@ namespace {
 std::mutex ledger_lock;
 std::map<std::string, Launches> ledger;
 
-/// Appends "offset name" to the file that KINEMA_LAUNCH_LOG names, once a kernel: the offset is
-/// that of its code in the program, from which a test finds the symbol.
+/// Writes to the file that KINEMA_LAUNCH_LOG names: first the program, then "offset name threads
+/// shared-bytes" for each kernel and shape of block that is new. The offset is that of the kernel's
+/// code in the program, from which a test finds its symbol.
 void log_kernel(const Launch& l) {
   static const char* const path = std::getenv("KINEMA_LAUNCH_LOG");
-  static std::map<const void*, bool> known;
+  static std::set<std::tuple<const void*, unsigned, int64_t>> known;
   Dl_info file;
-  if (!path || known[l.kernel] || !dladdr(l.kernel, &file)) return;
-  known[l.kernel] = true;
-  if (FILE* log = std::fopen(path, "a")) {
-    std::fprintf(log, "%zx %s\n",
-                 size_t(static_cast<const char*>(l.kernel) - static_cast<char*>(file.dli_fbase)),
-                 l.name);
-    std::fclose(log);
-  }
+  const unsigned threads = l.block.x * l.block.y * l.block.z;
+  if (!path || known.count({l.kernel, threads, l.shared_bytes}) || !dladdr(l.kernel, &file)) return;
+  std::FILE* log = std::fopen(path, known.empty() ? "w" : "a");
+  check(log, "KINEMA_LAUNCH_LOG: expected a file to write, got ", path);
+  if (known.empty())
+    std::fprintf(log, "%s\n", std::filesystem::read_symlink("/proc/self/exe").c_str());
+  known.insert({l.kernel, threads, l.shared_bytes});
+  std::fprintf(log, "%zx %s %u %lld\n",
+               size_t(static_cast<const char*>(l.kernel) - static_cast<char*>(file.dli_fbase)),
+               l.name, threads, static_cast<long long>(l.shared_bytes));
+  std::fclose(log);
 }
 
 void add(const std::string& name, const Launches& tally) {
