@@ -214,6 +214,18 @@ void expect_matches(const std::vector<Array>& arrays, const Pass& reference,
   }
 }
 
+void expect_traffic(const std::vector<Array>& arrays, const Pass& pass, const Traffic& floor,
+                    const std::string& what) {
+  const auto moved = traffic([&] { on_device(device_runs().front(), arrays, pass); });
+  if (!moved) return;
+  const auto expect_near = [&](const char* verb, int64_t got, int64_t least) {
+    EXPECT_GE(got, least - least / 10) << what << ": " << verb;
+    EXPECT_LE(got, least + least / 10) << what << ": " << verb;
+  };
+  expect_near("bytes read", moved->read, floor.read);
+  expect_near("bytes written", moved->written, floor.written);
+}
+
 std::string refusal_of(const std::function<void()>& f) {
   try {
     f();

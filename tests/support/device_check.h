@@ -103,6 +103,11 @@ void expect_op_matches(const Op& reference, const Op* cuda, const Op* emulated,
   expect_matches(arrays, pass(reference), device, bounds, what);
 }
 
+/// Under the race detector, which counts: `pass` reads and writes within 10 % of the bytes that it
+/// cannot do without, as its contract states them. Elsewhere nothing is asserted.
+void expect_traffic(const std::vector<Array>& arrays, const Pass& pass, const Traffic& floor,
+                    const std::string& what);
+
 /// The text of the Error that f throws; "" if it throws none.
 std::string refusal_of(const std::function<void()>& f);
 
