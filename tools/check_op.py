@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Every operation, a folder under kernels/, has its contract, reference, CPU code, cases, differentiable function,
-test and benchmark; the contract documents itself, and test and benchmark read the same cases. Sizes and line lengths
+test and benchmark, and beside CUDA code those of a device; the contract documents itself, and test and benchmark read the same cases. Sizes and line lengths
 of the style guide are held here too, for all sources."""
 import pathlib
 import re
@@ -28,7 +28,13 @@ def check_operation(root, op):
     for name in (f"tests/{op}_test.cpp", f"bench/{op}_bench.cpp"):
         if f"{op}_cases" not in (root / name).read_text():
             bad.append(f"{name}: must run the shapes of {folder}_cases.h")
-    for backend in ("reference", "cpu"):
+    backends = ["reference", "cpu"]
+    if list((root / f"kernels/{op}").glob("*.cu")):
+        backends += ["cuda", "emulated"]
+        bad += [f"{op}: {name} is missing"
+                for name in (f"tests/{op}_device_test.cpp", f"bench/{op}_device_bench.cpp")
+                if not (root / name).is_file()]
+    for backend in backends:
         if not re.search(rf"\b{op}_{backend}\b", contract):
             bad.append(f"{folder}.h: declares no {op}_{backend}")
     return bad
