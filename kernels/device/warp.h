@@ -11,7 +11,7 @@ inline constexpr uint32_t all_lanes = 0xffffffffu;
 /// CUDA's own functions of warps and blocks, under their names.
 KERNELS_INLINE void __syncthreads() { emulation::barrier(0, -1, true); }
 KERNELS_INLINE void __syncwarp(uint32_t mask = all_lanes) { emulation::sync_warp(mask); }
-KERNELS_INLINE void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+KERNELS_INLINE void __threadfence() { emulation::thread_fence(); }
 
 /// What one lane brings to a shuffle: its value, and the lane that it reads, -1 for none.
 template <class T>

@@ -47,6 +47,8 @@ void barrier(int id, int threads, bool wait);
 using Act = void (*)(void* const* lanes, uint32_t mask);
 void warp_collective(uint32_t mask, const char* name, void* lane, Act act);
 void sync_warp(uint32_t mask);
+/// What the thread has stored so far is seen by the whole grid before what it stores from here on.
+void thread_fence();
 
 /// Lets another thread run: what a loop that waits must call.
 void spin();

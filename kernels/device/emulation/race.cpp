@@ -26,6 +26,21 @@ WATCH(8)
 WATCH(16)
 void __tsan_read_range(void*, size_t) {}
 void __tsan_write_range(void*, size_t) {}
+#define ATOMIC(bits, T)                                                                       \
+  T __tsan_atomic##bits##_load(const volatile T* p, int) {                                    \
+    return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                              \
+  }                                                                                           \
+  T __tsan_atomic##bits##_exchange(volatile T* p, T v, int) {                                 \
+    return __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);                                       \
+  }                                                                                           \
+  T __tsan_atomic##bits##_fetch_add(volatile T* p, T v, int) {                                \
+    return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST);                                        \
+  }                                                                                           \
+  bool __tsan_atomic##bits##_compare_exchange_strong(volatile T* p, T* old, T v, int, int) {  \
+    return __atomic_compare_exchange_n(p, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
+  }
+ATOMIC(32, int32_t)
+ATOMIC(64, int64_t)
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}

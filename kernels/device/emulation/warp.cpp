@@ -55,4 +55,9 @@ void sync_warp(uint32_t mask) {
       mask, "__syncwarp", nullptr, [](void* const*, uint32_t) {}, true);
 }
 
+void thread_fence() {
+  EMULATION_NOTE_CALLER();
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
 }  // namespace kinema::kernels::device::emulation
