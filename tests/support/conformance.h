@@ -1,0 +1,38 @@
+#pragma once
+#include <cstring>
+#include "tests/support/device_check.h"
+#include "tests/support/probe.h"
+
+// What tests share that hold one wrapper of kernels/device/ against its documentation: the same
+// program on a GPU and in emulation.
+
+namespace kinema::test {
+
+/// The constant that belongs to the run's backend.
+template <class T>
+const T& device_of(const DeviceRun& run, const T* cuda, const T* emulated) {
+  const T* device = run.backend == Backend::cuda ? cuda : emulated;
+  kernels::check(device, run.name, ": the test's device code is not linked");
+  return *device;
+}
+
+/// What `probe` makes of `in`: `count` elements, all bits set beforehand.
+template <class Out, class In>
+std::vector<Out> probed(const DeviceRun& run, Probe probe, const std::vector<In>& in,
+                        size_t count) {
+  const std::shared_ptr<void> inside = run.enter();
+  const Stream stream{};
+  std::vector<Out> out(count);
+  std::memset(static_cast<void*>(out.data()), 0xff, count * sizeof(Out));
+  const auto in_bytes = int64_t(in.size() * sizeof(In)), out_bytes = int64_t(count * sizeof(Out));
+  const std::shared_ptr<void> source(run.runtime->allocate(in_bytes), run.runtime->release);
+  const std::shared_ptr<void> target(run.runtime->allocate(out_bytes), run.runtime->release);
+  if (in_bytes) run.runtime->upload(stream, in.data(), source.get(), in_bytes);
+  run.runtime->upload(stream, out.data(), target.get(), out_bytes);
+  probe(stream, source.get(), target.get());
+  run.runtime->synchronize(stream);
+  run.runtime->download(stream, target.get(), out.data(), out_bytes);
+  return out;
+}
+
+}  // namespace kinema::test
