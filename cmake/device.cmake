@@ -28,7 +28,7 @@ function(kinema_emulated target)
     list(APPEND copies ${copy})
   endforeach()
   add_library(${target} OBJECT ${copies})
-  target_compile_options(${target} PRIVATE -g1 -fno-strict-aliasing -Wno-unknown-pragmas)
+  target_compile_options(${target} PRIVATE -g1 -fno-strict-aliasing -Wno-unknown-pragmas -Wno-psabi)
 endfunction()
 
 # kinema_device_code(NAME SOURCES...): NAME_emulated, and beside release code NAME_emulated_race and,

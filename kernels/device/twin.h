@@ -12,6 +12,7 @@
 //   KERNELS_BOTH              one that host code calls too
 //   KERNELS_SHARED(T, a, n)   declares T a[n] in shared memory, n a constant
 //   KERNELS_SM90, _SM90A      1 where this pass may use instructions of sm_90, sm_90a
+//   KERNELS_PTX_SM90(...)     asm volatile(...) of such instructions; a trap in passes below
 #if defined(__CUDACC__)
 
 #include <cuda_runtime.h>
@@ -30,6 +31,17 @@
 #define KERNELS_SM90A 1
 #else
 #define KERNELS_SM90A 0
+#endif
+#define KERNELS_PTX_MISSING() (__trap(), __builtin_unreachable())
+#if KERNELS_SM90
+#define KERNELS_PTX_SM90(...) asm volatile(__VA_ARGS__)
+#else
+#define KERNELS_PTX_SM90(...) KERNELS_PTX_MISSING()
+#endif
+#if KERNELS_SM90A
+#define KERNELS_PTX_SM90A(...) asm volatile(__VA_ARGS__)
+#else
+#define KERNELS_PTX_SM90A(...) KERNELS_PTX_MISSING()
 #endif
 
 #else

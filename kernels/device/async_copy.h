@@ -1,0 +1,61 @@
+#pragma once
+#include "kernels/device/twin.h"
+#if !KERNELS_CUDA
+#include "kernels/device/emulation/async_calls.h"
+#endif
+
+// Copies of a thread that run beside it, from global to shared memory: cp.async of sm_80.
+
+namespace kinema::kernels::device::inline KERNELS_TWIN {
+
+/// cp.async (PTX ISA, 9.7.9.25.3.1): begins to copy Bytes, 4, 8 or 16, from `global` to the address
+/// `shared`, both multiples of Bytes; writes zeros where not `filled`, and then reads nothing:
+/// `global` may be anything. 16 bytes pass by L1.
+template <int Bytes>
+KERNELS_INLINE void cp_async(uint32_t shared, const void* global, bool filled = true) {
+  static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
+#if !KERNELS_CUDA
+  emulation::cp_async(shared, global, Bytes, filled);
+#else
+  if constexpr (Bytes == 16)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global),
+                 "r"(filled ? 16 : 0)
+                 : "memory");
+  else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared), "l"(global),
+                 "n"(Bytes), "r"(filled ? Bytes : 0)
+                 : "memory");
+#endif
+}
+
+/// cp.async.commit_group (9.7.9.25.3.2): what this thread has begun since the last one is a group.
+KERNELS_INLINE void cp_async_commit() {
+#if KERNELS_CUDA
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#else
+  emulation::cp_async_commit();
+#endif
+}
+
+/// cp.async.wait_group (9.7.9.25.3.3): waits until all of this thread's groups but the last
+/// `Groups` are done. The other threads see them after a barrier.
+template <int Groups>
+KERNELS_INLINE void cp_async_wait() {
+#if KERNELS_CUDA
+  asm volatile("cp.async.wait_group %0;" ::"n"(Groups) : "memory");
+#else
+  emulation::cp_async_wait(Groups);
+#endif
+}
+
+/// cp.async.mbarrier.arrive.noinc (9.7.13.15.16): arrives at `mbarrier` for this thread when all
+/// that it has begun so far is done; one of the arrivals that the mbarrier was made for.
+KERNELS_INLINE void cp_async_arrive(uint32_t mbarrier) {
+#if KERNELS_CUDA
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(mbarrier) : "memory");
+#else
+  emulation::cp_async_arrive(mbarrier);
+#endif
+}
+
+}  // namespace kinema::kernels::device::inline KERNELS_TWIN
