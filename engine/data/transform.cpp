@@ -186,20 +186,8 @@ void normalise(const View& from, const Recipe& r, Corner corner, bool mirrored, 
   check(from.shape.rank == 5 && to.shape.rank == 5 && from.shape[4] == 3 && to.shape[4] == 3 &&
             corner.y + to.shape[2] <= from.shape[2] && corner.x + to.shape[3] <= from.shape[3],
         "normalise: ", to.shape, " at ", corner.y, ",", corner.x, " leaves ", from.shape);
-  const int64_t width = to.shape[3];
-  float gain[3], shift[3];
-  for (size_t c = 0; c < 3; ++c) {
-    gain[c] = float(1 / (255 * r.deviation[c]));
-    shift[c] = float(-r.mean[c] / r.deviation[c]);
-  }
-  for (int64_t y = 0; y < to.shape[2]; ++y) {
-    const uint8_t* in = kernels::data<const uint8_t>(from) + (corner.y + y) * from.stride(2) +
-                        3 * (corner.x + (mirrored ? width - 1 : 0));
-    float* out = kernels::data<float>(to) + y * to.stride(2);
-    const int64_t step = mirrored ? -3 : 3;
-    for (int64_t x = 0; x < width; ++x, in += step, out += 3)
-      for (int c = 0; c < 3; ++c) out[c] = float(in[c]) * gain[c] + shift[c];
-  }
+  const ClipPlan plan{.top = corner.y, .left = corner.x, .mirrored = mirrored};
+  clip_transform({r.mean, r.deviation}, {&plan, 1}, from, to);
 }
 
 }  // namespace kinema::engine::video

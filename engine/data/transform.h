@@ -2,6 +2,7 @@
 #include <array>
 #include <nlohmann/json_fwd.hpp>
 #include "engine/data/sampling.h"
+#include "engine/ops/clip_transform.h"
 
 namespace kinema::engine::video {
 
@@ -46,14 +47,6 @@ void check_recipe(const Recipe& r);
 /// The size that frames of `source` are scaled to before the crop: the short side as the recipe
 /// says, the aspect kept to the nearest pixel; scaled up further where the crop would not fit.
 FrameSize resized(FrameSize source, const Recipe& r);
-
-/// How the colours of one clip are changed (see augment.h).
-struct ColourChange {
-  double brightness = 1, contrast = 1, saturation = 1;  ///< factors
-  double hue = 0;                                       ///< turns
-  std::array<int, 4> order{0, 1, 2, 3};                 ///< of these four
-  bool operator==(const ColourChange&) const = default;
-};
 
 /// Which part of which frames becomes one row of a batch.
 struct ViewPlan {

@@ -1,0 +1,26 @@
+#include "engine/ops/clip_transform.h"
+#include "engine/policy.h"
+#include "kernels/clip_transform/clip_transform.h"
+
+namespace kinema::engine {
+
+namespace {
+const kernels::ClipTransform& op() {
+  return kernels::clip_transform(backend_for("clip_transform", Device::cpu));
+}
+}  // namespace
+
+void clip_transform(const ClipTransformOptions& options, std::span<const ClipPlan> plans,
+                    const View& frames, const View& clip) {
+  op().forward({}, options, plans, frames, clip);
+}
+
+void scale_frames(const ClipPlan& window, const View& frames, const View& scaled) {
+  op().scale({}, window, frames, scaled);
+}
+
+void change_colours(const ColourChange& c, const View& frames) {
+  op().change_colours({}, c, frames);
+}
+
+}  // namespace kinema::engine
