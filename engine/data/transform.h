@@ -48,6 +48,8 @@ void check_recipe(const Recipe& r);
 /// says, the aspect kept to the nearest pixel; scaled up further where the crop would not fit.
 FrameSize resized(FrameSize source, const Recipe& r);
 
+using engine::ColourChange;
+
 /// Which part of which frames becomes one row of a batch.
 struct ViewPlan {
   std::vector<int64_t> frames = {};
