@@ -1,4 +1,6 @@
+#include <sys/mman.h>
 #include <cstring>
+#include <new>
 #include "kernels/device/emulation/race.h"
 #include "kernels/device/emulation/runtime.h"
 #ifdef KINEMA_ASAN
@@ -31,7 +33,25 @@ void open_if_full(Barrier& b, int needed) {
 
 }  // namespace
 
-void begin_block(Block& b, const Launch& l, uint3 index, int rank, char* arena) {
+void release_arenas(Worker& w) {
+  if (!w.arenas) return;
+  allow(w.arenas, size_t(w.arena_count) * arena_bytes);  // what ASan knows of it outlives munmap
+  munmap(w.arenas, size_t(w.arena_count) * arena_bytes);
+  w.arenas = nullptr;
+}
+
+void reserve_arenas(Worker& w, int count) {
+  if (w.arena_count >= count) return;
+  release_arenas(w);
+  void* memory = mmap(nullptr, size_t(count) * arena_bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  w.arenas = static_cast<char*>(memory);
+  w.arena_count = count;
+}
+
+void begin_block(Block& b, const Launch& l, uint3 index, int rank) {
+  char* arena = worker->arenas + size_t(rank) * arena_bytes;
   b.place = {index, l.block, l.grid};
   b.rank = rank;
   b.threads = b.live = int(l.block.x * l.block.y * l.block.z);

@@ -83,12 +83,7 @@ extern "C" void kinema_start_fiber() {
 
 Worker::~Worker() {
   release_stacks(*this);
-  for (char* arena : arenas) {
-#ifdef KINEMA_ASAN
-    __asan_unpoison_memory_region(arena, arena_bytes);
-#endif
-    munmap(arena, arena_bytes);
-  }
+  release_arenas(*this);
 }
 
 void reserve_stacks(Worker& w, int count) {

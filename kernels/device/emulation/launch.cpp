@@ -1,6 +1,5 @@
 #include <dlfcn.h>
 #include <omp.h>
-#include <sys/mman.h>
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -92,16 +91,6 @@ void begin_warp(Warp& warp, int threads) {
   for (Meeting& m : warp.meeting) m.mask = 0;
 }
 
-char* arena(Worker& w, size_t number) {
-  while (w.arenas.size() <= number) {
-    void* memory = mmap(nullptr, arena_bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    w.arenas.push_back(static_cast<char*>(memory));
-  }
-  return w.arenas[number];
-}
-
 /// Runs unit number `unit` of the grid to its end.
 void run_unit(Worker& w, int64_t unit) {
   const Launch& l = *w.launch;
@@ -120,13 +109,14 @@ void run_unit(Worker& w, int64_t unit) {
   if (w.fibers.size() < size_t(w.fiber_count)) w.fibers.resize(size_t(w.fiber_count));
   if (w.warps.size() < size_t(w.warp_count)) w.warps.resize(size_t(w.warp_count));
   reserve_stacks(w, w.fiber_count);
+  reserve_arenas(w, count);
   w.current_warp = 0;
   for (int k = 0; k < count; ++k) {
     const unsigned u = unsigned(k);
     const uint3 index{corner.x + u % box.x, corner.y + u / box.x % box.y,
                       corner.z + u / (box.x * box.y)};
     Block& b = w.blocks[size_t(k)];
-    begin_block(b, l, index, k, arena(w, size_t(k)));
+    begin_block(b, l, index, k);
     for (int i = 0; i < warps; ++i) begin_warp(w.warps[size_t(k * warps + i)], threads - 32 * i);
     for (int t = 0; t < threads; ++t)
       begin_thread(w.fibers[size_t(k * threads + t)], b, w.warps[size_t(k * warps + t / 32)],
@@ -134,7 +124,6 @@ void run_unit(Worker& w, int64_t unit) {
   }
   race::begin_unit();
   run_fibers();
-  race::end_unit();
 }
 
 }  // namespace
@@ -187,12 +176,6 @@ void forget_launches() {
   ledger.clear();
 }
 
-bool watches_races() {
-#ifdef KINEMA_WATCH_RACES
-  return true;
-#else
-  return false;
-#endif
-}
+bool watches_races() { return race::on; }
 
 }  // namespace kinema::kernels::device::emulation

@@ -1,17 +1,89 @@
+#include <sys/mman.h>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <new>
-#include "kernels/device/emulation/emulation.h"
+#include "kernels/device/emulation/race.h"
 
 namespace kinema::kernels::device::emulation {
+
+uintptr_t range_begin = 0;
+
+namespace {
+
+// Under the race detector device memory is a range of addresses of its own, so that a look at a
+// pointer tells what it is. An allocation takes whole pages, the next one begins beyond one that is
+// nobody's, and no address is used twice: what strays out of an allocation, or comes too late,
+// meets a page that is not in use so far.
+constexpr size_t page = 4096;
+std::atomic<size_t> next_page{1};
+/// How many bytes of each page are in use.
+uint16_t* used = nullptr;
+
+void* reserve(size_t bytes) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  return memory;
+}
+
+/// Says how many bytes from p on are in use, in each of the pages that hold `bytes`.
+void set_used(char* p, size_t bytes, bool in_use) {
+  const size_t first = (reinterpret_cast<uintptr_t>(p) - range_begin) / page;
+  for (size_t i = 0; i * page < bytes; ++i)
+    used[first + i] = uint16_t(in_use ? std::min(page, bytes - i * page) : 0);
+}
+
+char* allocate_in_range(size_t bytes) {
+  static const bool reserved = [] {
+    used = static_cast<uint16_t*>(reserve(range_bytes / page * sizeof(uint16_t)));
+    range_begin = reinterpret_cast<uintptr_t>(reserve(range_bytes));
+    return true;
+  }();
+  (void)reserved;
+  const size_t first = next_page.fetch_add((bytes + page - 1) / page + 1);
+  if ((first * page + bytes) >= range_bytes) throw std::bad_alloc();
+  char* memory = reinterpret_cast<char*>(range_begin) + first * page;
+  set_used(memory, bytes, true);
+  return memory;
+}
+
+void release_in_range(char* memory) {
+  const size_t first = (reinterpret_cast<uintptr_t>(memory) - range_begin) / page;
+  size_t pages = 0;
+  while (used[first + pages]) used[first + pages++] = 0;
+  madvise(memory, pages * page, MADV_DONTNEED);
+}
+
+}  // namespace
+
+void check_global(const void* p, size_t bytes) {
+  const size_t offset = reinterpret_cast<uintptr_t>(p) - range_begin, end = offset + bytes - 1;
+  if (end % page < used[end / page] && offset % page < used[offset / page]) return;
+  size_t before = offset / page;
+  while (before > 0 && !used[before]) --before;
+  const size_t last = before * page + used[before];
+  fail(
+      "%zu bytes of global memory lie outside of every allocation: %zu bytes behind the end of the "
+      "last one before them",
+      bytes, end + 1 - last);
+}
 
 void* allocate(int64_t bytes) {
   void* memory = nullptr;
   const size_t size = bytes > 0 ? size_t(bytes) : 1;
-  if (posix_memalign(&memory, 256, size)) throw std::bad_alloc();
+  if (race::on)
+    memory = allocate_in_range(size);
+  else if (posix_memalign(&memory, 256, size))
+    throw std::bad_alloc();
   std::memset(memory, 0xff, size);
   return memory;
 }
-void release(void* memory) { std::free(memory); }
+void release(void* memory) {
+  if (!race::on)
+    std::free(memory);
+  else if (memory)
+    release_in_range(static_cast<char*>(memory));
+}
 
 }  // namespace kinema::kernels::device::emulation

@@ -73,7 +73,8 @@ struct Worker {
   int fiber_count = 0, warp_count = 0, live = 0, current_warp = 0;
   char* stacks = nullptr;
   int stack_count = 0;
-  std::vector<char*> arenas;
+  char* arenas = nullptr;  ///< shared memory of the unit's blocks, side by side
+  int arena_count = 0;
   uint64_t random_state = 1;
   Settings settings;
   const Launch* launch = nullptr;
@@ -94,6 +95,13 @@ inline Fiber* current() { return static_cast<Fiber*>(const_cast<Place*>(here)); 
 
 /// "file.cu:12" of an address of code, or "?"; the innermost line outside of kernels/device/.
 std::string source_line(uintptr_t code);
+
+// memory.cpp
+/// Ends the launch unless all of the bytes lie in memory of allocate(), or none: for pointers into
+/// its range, where it has one of its own (range_begin, range_bytes), as under the race detector.
+void check_global(const void* p, size_t bytes);
+extern uintptr_t range_begin;
+constexpr size_t range_bytes = size_t(1) << 40;
 
 // fiber.cpp
 /// Room for `count` fibers of the worker.
@@ -116,7 +124,10 @@ void may_preempt();
 [[noreturn]] void finish();
 
 // block.cpp
-void begin_block(Block&, const Launch&, uint3 index, int rank, char* arena);
+/// Room for shared memory of `count` blocks.
+void reserve_arenas(Worker&, int count);
+void release_arenas(Worker&);
+void begin_block(Block&, const Launch&, uint3 index, int rank);
 /// A thread of the block has returned: barriers of the whole block expect one less.
 void leave_block(Block&);
 
