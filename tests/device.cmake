@@ -2,6 +2,7 @@
 #   NAME_device_test        on the emulation, under the sanitizers in their build
 #   NAME_device_test_race   the same under the race detector
 #   and part of gpu_tests   all of them on a GPU: built with nvcc, run by hand where there is a GPU
+# One that begins with "// labels: emulated" is about the emulation itself, and no part of gpu_tests.
 # NAME_device_test.cu beside it is device code of its own, compiled like a kernel.
 add_library(kinema_device_test_support STATIC support/device_check.cpp)
 target_link_libraries(kinema_device_test_support PUBLIC kinema_kernels GTest::gtest_main)
@@ -39,7 +40,10 @@ foreach(source ${DEVICE_TESTS})
   if(NOT KINEMA_SANITIZE)
     device_test(${name} ${name}_race emulated_race race)
   endif()
-  list(APPEND gpu_objects $<TARGET_OBJECTS:${name}_objects>)
+  file(STRINGS ${source} head LIMIT_COUNT 1)
+  if(NOT head STREQUAL "// labels: emulated")
+    list(APPEND gpu_objects $<TARGET_OBJECTS:${name}_objects>)
+  endif()
 endforeach()
 
 if(KINEMA_CUDA)

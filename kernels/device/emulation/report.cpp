@@ -1,6 +1,6 @@
 #include <dlfcn.h>
-#include <unistd.h>
 #include <cstdio>
+#include <filesystem>
 #include "kernels/device/emulation/runtime.h"
 
 namespace kinema::kernels::device::emulation {
@@ -9,10 +9,13 @@ namespace kinema::kernels::device::emulation {
 std::string source_line(uintptr_t code) {
   Dl_info file;
   if (!code || !dladdr(reinterpret_cast<void*>(code), &file) || !file.dli_fname) return "?";
-  char command[700], line[600];
+  const std::string program = file.dli_fname[0] == '/'
+                                  ? file.dli_fname
+                                  : std::filesystem::read_symlink("/proc/self/exe").string();
+  char command[4200], line[600];
   const auto offset = code - 1 - reinterpret_cast<uintptr_t>(file.dli_fbase);
-  std::snprintf(command, sizeof command, "addr2line -i -e '%s' 0x%zx 2>/dev/null",
-                file.dli_fname[0] == '/' ? file.dli_fname : "/proc/self/exe", size_t(offset));
+  std::snprintf(command, sizeof command, "addr2line -i -e '%s' 0x%zx 2>/dev/null", program.c_str(),
+                size_t(offset));
   std::string found = "?";
   FILE* lines = popen(command, "r");
   if (!lines) return found;
