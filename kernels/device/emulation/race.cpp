@@ -1,122 +1,14 @@
-#include "kernels/device/emulation/race.h"
 #include <algorithm>
-#include <cstdio>
+#include "kernels/device/emulation/race_detector.h"
 
 namespace kinema::kernels::device::emulation::race {
 
 namespace {
 
-/// Accesses to the bytes `mask` of one word, by lanes of one warp at one time, or by an agent. A
-/// list holds those that later ones may conflict with: none that another has come after.
-struct Record {
-  uint32_t next, time;
-  int32_t code;
-  uint32_t lanes;  ///< of an agent: 1 while in flight
-  uint16_t who;    ///< warp or agent
-  uint8_t mask;
-  Kind kind;
-};
-/// Lists of records; number 0 is the end of each.
-struct Pool {
-  std::vector<Record> records{1};
-  uint32_t unused = 0;
-
-  Record& operator[](uint32_t i) { return records[i]; }
-  void clear() {
-    records.resize(1);
-    unused = 0;
-  }
-  void push(uint32_t& head, Record r) {
-    r.next = head;
-    head = unused ? unused : uint32_t(records.size());
-    if (!unused) {
-      records.push_back(r);
-      return;
-    }
-    unused = records[head].next;
-    records[head] = r;
-  }
-  void remove(uint32_t& link) {
-    const uint32_t i = link;
-    link = records[i].next;
-    records[i].next = unused;
-    unused = i;
-  }
-};
-
-/// A word of shared memory. What is of another era or unit counts as empty: nothing is cleared.
-struct Cell {
-  uint32_t era = 0, threads = 0;  ///< accesses of threads since the last barrier of all
-  uint32_t unit = 0, agents = 0;  ///< accesses of agents
-  /// The last thread to write, counted in its team, and its fences then plus 1; or 0.
-  uint16_t writer = 0, fences = 0;
-};
-
-/// The threads that can meet in one shared memory: of a block, or of a cluster.
-struct Team {
-  uint32_t era = 0;
-  int first_warp = 0, warps = 0, first_block = 0, blocks = 1;
-};
-
-struct Detector {
-  uint32_t era = 0, unit = 0;
-  int warps_per_team = 1;
-  std::vector<Team> teams;
-  std::vector<Clock> clocks;  ///< by thread: warp of the unit * 32 + lane
-  std::vector<uint16_t> fences;
-  std::vector<Cell> cells;
-  Pool threads, agents;
-  std::vector<std::pair<uint64_t, uint32_t>> agent;  ///< key, time
-};
-thread_local Detector detector;
-
-int warp_of(const Fiber& f) { return int(f.warp - worker->warps.data()); }
-int id_of(const Fiber& f) { return warp_of(f) * 32 + int(f.lane); }
-Team& team_of(const Fiber& f) {
-  return detector.teams[size_t(warp_of(f) / detector.warps_per_team)];
-}
-int number_in_team(const Fiber& f) { return id_of(f) - team_of(f).first_warp * 32; }
-
 /// Code as 32 bits: all of a program lies within 2 GiB.
 int32_t packed(uintptr_t code) { return int32_t(code - reinterpret_cast<uintptr_t>(&packed)); }
 uintptr_t unpacked(int32_t code) {
   return reinterpret_cast<uintptr_t>(&packed) + uintptr_t(intptr_t(code));
-}
-
-/// `clock` as it is in the team's era: a barrier of all threads is a new era, in which each thread
-/// has seen the whole past of all threads, and new times begin.
-Clock& renewed(Clock& clock, const Team& team) {
-  if (clock.era == team.era) return clock;
-  clock.era = team.era;
-  clock.time = 1;
-  clock.threads.clear();
-  return clock;
-}
-Clock& clock_of(const Fiber& f) { return renewed(detector.clocks[size_t(id_of(f))], team_of(f)); }
-
-void merge(std::vector<uint32_t>& into, const std::vector<uint32_t>& from) {
-  if (into.size() < from.size()) into.resize(from.size(), 0);
-  for (size_t i = 0; i < from.size(); ++i) into[i] = std::max(into[i], from[i]);
-}
-/// Times of agents outlive eras, those of threads do not.
-void merge(Clock& into, const Clock& from) {
-  if (from.era == into.era) merge(into.threads, from.threads);
-  merge(into.agents, from.agents);
-}
-void raise(std::vector<uint32_t>& times, size_t who, uint32_t time) {
-  if (times.size() <= who) times.resize(who + 1, 0);
-  times[who] = std::max(times[who], time);
-}
-uint32_t seen(const std::vector<uint32_t>& times, size_t who) {
-  return who < times.size() ? times[who] : 0;
-}
-
-/// The past of f goes into `to`; what f does next is later.
-void give(const Fiber& f, Clock& to) {
-  Clock& mine = clock_of(f);
-  merge(renewed(to, team_of(f)), mine);
-  raise(to.threads, size_t(number_in_team(f)), mine.time);
-  ++mine.time;
 }
 
 bool conflict(Kind a, Kind b) { return a == Kind::atomic ? a != b : (a != b || a == Kind::write); }
@@ -302,59 +194,6 @@ void end(const Transfer& t, Cell& cell, bool remove) {
 
 }  // namespace
 
-void begin_unit() {
-  if (!on) return;
-  Detector& d = detector;
-  const bool cooperative = worker->launch->cooperative;
-  const int blocks = int(worker->blocks.size()), team_blocks = cooperative ? 1 : blocks;
-  d.warps_per_team = worker->warp_count / blocks * team_blocks;
-  d.teams.clear();
-  for (int b = 0; b < blocks; b += team_blocks)
-    d.teams.push_back(
-        {++d.era, b / team_blocks * d.warps_per_team, d.warps_per_team, b, team_blocks});
-  ++d.unit;
-  const size_t threads = size_t(worker->warp_count) * 32;
-  if (d.clocks.size() < threads) d.clocks.resize(threads);
-  for (size_t i = 0; i < threads; ++i) d.clocks[i].agents.clear();
-  d.fences.assign(threads, 0);
-  d.cells.resize(std::max(d.cells.size(), size_t(worker->arena_count) * (arena_bytes / 4)));
-  d.threads.clear();
-  d.agents.clear();
-  d.agent.clear();
-}
-
-void join(const std::vector<Fiber*>& all, const std::vector<Fiber*>& waiting) {
-  if (!on || all.empty()) return;
-  Team& team = team_of(*all[0]);
-  int live = 0;
-  for (int b = 0; b < team.blocks; ++b) live += worker->blocks[size_t(team.first_block + b)].live;
-  Clock sum;
-  if (int(all.size()) == live && waiting.size() == all.size()) {
-    for (const Fiber* f : all) merge(sum.agents, clock_of(*f).agents);
-    team.era = ++detector.era;
-    if (detector.teams.size() == 1) detector.threads.clear();
-  } else {
-    for (const Fiber* f : all) give(*f, sum);
-  }
-  for (const Fiber* f : waiting) merge(clock_of(*f), sum);
-}
-
-void join_warp(Warp& warp, uint32_t mask) {
-  if (!on) return;
-  Clock sum;
-  for (int l = 0; l < 32; ++l)
-    if (mask >> l & 1) give(*warp.lane[l], sum);
-  for (int l = 0; l < 32; ++l)
-    if (mask >> l & 1) merge(clock_of(*warp.lane[l]), sum);
-}
-
-void give(Clock& to) {
-  if (on) give(*current(), to);
-}
-void take(const Clock& from) {
-  if (on) merge(clock_of(*current()), from);
-}
-
 void access(const void* p, size_t bytes, Kind kind, uintptr_t code) {
   if (!here || !bytes) return;
   const auto address = reinterpret_cast<uintptr_t>(p);
@@ -409,15 +248,4 @@ void settle(const Transfer& t) {
     remember(a, cell);
   });
 }
-void give(const Transfer& t, Clock& to) {
-  if (on) raise(to.agents, size_t(t.agent), t.time);
-}
-void take(const Transfer& t) {
-  if (on) raise(clock_of(*current()).agents, size_t(t.agent), t.time);
-}
-
-void fence_proxy() {
-  if (on) ++detector.fences[size_t(id_of(*current()))];
-}
-
 }  // namespace kinema::kernels::device::emulation::race
