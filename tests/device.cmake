@@ -52,5 +52,7 @@ if(KINEMA_CUDA)
   if(TARGET device_tests_cuda)
     target_link_libraries(gpu_tests PRIVATE device_tests_cuda)
   endif()
+  # It may be carried to a machine with other libraries.
+  target_link_options(gpu_tests PRIVATE -static-libstdc++ -static-libgcc)
   add_dependencies(gpu_tests kernels_cuda_objects)
 endif()

@@ -25,6 +25,7 @@ const std::vector<DeviceRun>& device_runs() {
       run("the last warp first", {.schedule = Schedule::backward}),
       run("random priorities", {.schedule = Schedule::prio}),
       run("little shared memory", {.gpu = kernels::small_shared_memory}),
+      run("an H200", {.gpu = kernels::h200}),
   };
   return small() ? watched : all;
 }
