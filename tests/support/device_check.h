@@ -27,6 +27,9 @@ struct DeviceRun {
 };
 const std::vector<DeviceRun>& device_runs();
 
+/// So many runs on the emulation by random priorities; none on a GPU.
+std::vector<DeviceRun> random_runs(int count);
+
 /// True where a test should be small: the race detector watches.
 bool small();
 
@@ -36,6 +39,10 @@ struct Traffic {
   int64_t read = 0, written = 0;
 };
 std::optional<Traffic> traffic(const std::function<void()>& work);
+
+/// Rows of ldmatrix that met in a bank of shared memory while `work` ran; 0 on a GPU, which does
+/// not say.
+int64_t bank_conflicts(const std::function<void()>& work);
 
 inline constexpr Dtype device_types[] = {Dtype::f32, Dtype::bf16, Dtype::f16};
 

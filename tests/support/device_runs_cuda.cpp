@@ -15,8 +15,15 @@ const std::vector<DeviceRun>& device_runs() {
   return one;
 }
 
+std::vector<DeviceRun> random_runs(int) { return {}; }
+
 bool small() { return false; }
 
 std::optional<Traffic> traffic(const std::function<void()>&) { return std::nullopt; }
+
+int64_t bank_conflicts(const std::function<void()>& work) {
+  work();
+  return 0;
+}
 
 }  // namespace kinema::test

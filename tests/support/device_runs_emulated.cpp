@@ -30,6 +30,14 @@ const std::vector<DeviceRun>& device_runs() {
   return small() ? watched : all;
 }
 
+std::vector<DeviceRun> random_runs(int count) {
+  std::vector<DeviceRun> runs;
+  for (int i = 0; i < count; ++i)
+    runs.push_back(run("random priorities " + std::to_string(i + 2),
+                       {.schedule = Schedule::prio, .seed = uint64_t(i + 2)}));
+  return runs;
+}
+
 bool small() { return emulation::watches_races(); }
 
 std::optional<Traffic> traffic(const std::function<void()>& work) {
@@ -41,6 +49,14 @@ std::optional<Traffic> traffic(const std::function<void()>& work) {
     sum.read += l.bytes_read;
     sum.written += l.bytes_written;
   }
+  return sum;
+}
+
+int64_t bank_conflicts(const std::function<void()>& work) {
+  emulation::forget_launches();
+  work();
+  int64_t sum = 0;
+  for (const emulation::Launches& l : emulation::launches()) sum += l.bank_conflicts;
   return sum;
 }
 
