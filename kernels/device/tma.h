@@ -1,5 +1,6 @@
 #pragma once
 #include "kernels/device/tensor_map.h"
+#include "kernels/device/warp.h"
 #if !KERNELS_CUDA
 #include "kernels/device/emulation/async_calls.h"
 #endif
@@ -12,6 +13,12 @@
 // barrier.
 
 namespace kinema::kernels::device::inline KERNELS_TWIN {
+
+/// Dynamic shared memory from the next multiple of 1024 bytes on, where the pattern of any swizzle
+/// may begin: what a launch asks for holds 1024 bytes more than its tiles.
+KERNELS_INLINE uint32_t tile_memory() {
+  return (shared_address(dynamic_shared<char>()) + 1023) & ~1023u;
+}
 
 /// What L2 is to do with a tile: values of createpolicy.fractional for all of it, as CUTLASS
 /// TMA::CacheHintSm90 has them.

@@ -111,6 +111,9 @@ void run_unit(Worker& w, int64_t unit) {
   reserve_stacks(w, w.fiber_count);
   reserve_arenas(w, count);
   w.current_warp = 0;
+  w.idle.clear();
+  w.idle_rounds = 0;
+  w.in_flight.reset();
   for (int k = 0; k < count; ++k) {
     const unsigned u = unsigned(k);
     const uint3 index{corner.x + u % box.x, corner.y + u / box.x % box.y,

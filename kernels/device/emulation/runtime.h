@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@ namespace kinema::kernels::device::emulation {
 
 struct Warp;
 struct Block;
+struct InFlight;
 
 /// One CUDA thread.
 struct Fiber : Place {
@@ -78,6 +80,9 @@ struct Worker {
   uint64_t random_state = 1;
   Settings settings;
   const Launch* launch = nullptr;
+  std::vector<Fiber*> idle;             ///< that loop until something changes
+  int idle_rounds = 0;                  ///< since a thread did something else
+  std::shared_ptr<InFlight> in_flight;  ///< nothing before the unit's first asynchronous operation
   std::string error;
   Launches tally;
 
@@ -118,10 +123,25 @@ void run_fibers();
 void wake(Fiber*);
 /// Parks the running fiber until somebody wakes it.
 void park(const char* waits_for);
+/// Parks a fiber that looks again and again, until no other can go on.
+void park_idle(const char* waits_for);
 /// Lets others run first where the schedule wants that.
 void may_preempt();
 /// Called by a fiber whose kernel has returned; does not return.
 [[noreturn]] void finish();
+
+// warp.cpp
+constexpr uint32_t whole_warp = 0xffffffffu;
+/// warp_collective for the runtime: keeps the caller that has been noted.
+void meet(uint32_t mask, const char* name, void* lane, Act act);
+
+// in_flight.cpp
+/// Completes one asynchronous operation; false if there is none.
+bool land_one();
+/// Ends the launch where a thread that has returned leaves something in flight.
+void leave_flights();
+/// More of what f waits for, for reports; "" if there is no more.
+std::string describe_wait(const Fiber& f);
 
 // block.cpp
 /// Room for shared memory of `count` blocks.

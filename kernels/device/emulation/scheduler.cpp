@@ -36,8 +36,20 @@ Fiber* pick_by_priority() {
   return best < 0 ? nullptr : take(best, int(random_word() & 31));
 }
 
-/// The fiber to run next; nullptr where none can.
-Fiber* pick() {
+/// How often threads that loop may all look in vain, one after the other, before that counts as a
+/// deadlock.
+constexpr int most_idle_rounds = 20000;
+
+/// Lets those that loop look again; false if there are none, or no hope.
+bool wake_idle() {
+  if (worker->idle.empty() || ++worker->idle_rounds > most_idle_rounds) return false;
+  for (Fiber* f : worker->idle) wake(f);
+  worker->idle.clear();
+  return true;
+}
+
+/// A fiber that can go on; nullptr where none can.
+Fiber* pick_ready() {
   switch (worker->settings.schedule) {
     case Schedule::warp:
       return pick_in_order(1);
@@ -49,9 +61,20 @@ Fiber* pick() {
   return nullptr;
 }
 
+/// The fiber to run next, after asynchronous operations where those must come first; nullptr where
+/// nothing can go on.
+Fiber* pick() {
+  if (worker->settings.schedule == Schedule::prio && random_word() % 64 == 0) land_one();
+  for (;;) {
+    if (Fiber* next = pick_ready()) return next;
+    if (!land_one() && !wake_idle()) return nullptr;
+  }
+}
+
 /// What every thread that has not returned waits for, a group a line of code and warp.
 std::string deadlock() {
   struct Group {
+    const Fiber* first;
     const char* what;
     uintptr_t caller;
     unsigned warp;
@@ -65,13 +88,14 @@ std::string deadlock() {
         groups.back().warp == f.number / 32)
       ++groups.back().count;
     else
-      groups.push_back({f.waits_for, f.caller, f.number / 32, 1});
+      groups.push_back({&f, f.waits_for, f.caller, f.number / 32, 1});
   }
   std::string text = "deadlock, no thread can go on:";
   for (size_t i = 0; i < groups.size() && i < 12; ++i) {
     const Group& g = groups[i];
     text += (i ? "; " : " ") + std::to_string(g.count) + " of warp " + std::to_string(g.warp) +
-            " wait in " + (g.what ? g.what : "?") + " at " + source_line(g.caller);
+            " wait in " + (g.what ? g.what : "?") + describe_wait(*g.first) + " at " +
+            source_line(g.caller);
   }
   return text;
 }
@@ -80,6 +104,15 @@ std::string deadlock() {
 void give_up(const std::string& text) {
   if (worker->error.empty()) worker->error = text;
   switch_to(nullptr, false);
+}
+
+void park_for(const char* waits_for) {
+  Fiber* me = current();
+  me->waits_for = waits_for;
+  Fiber* next = pick();
+  if (next == me) return;
+  if (!next) give_up(deadlock());
+  switch_to(next, false);
 }
 
 }  // namespace
@@ -99,18 +132,18 @@ void run_fibers() {
 void wake(Fiber* f) { f->warp->ready |= 1u << f->lane; }
 
 void park(const char* waits_for) {
-  Fiber* me = current();
-  me->waits_for = waits_for;
-  Fiber* next = pick();
-  if (next == me) return;
-  if (!next) give_up(deadlock());
-  switch_to(next, false);
+  worker->idle_rounds = 0;
+  park_for(waits_for);
+}
+
+void park_idle(const char* waits_for) {
+  worker->idle.push_back(current());
+  park_for(waits_for);
 }
 
 void spin() {
   EMULATION_NOTE_CALLER();
-  wake(current());
-  park("a loop that waits");
+  park_idle("a loop that waits");
 }
 
 void may_preempt() {
@@ -125,6 +158,7 @@ void finish() {
   me->warp->live &= ~(1u << me->lane);
   --worker->live;
   leave_block(*me->home);
+  leave_flights();
   Fiber* next = worker->live ? pick() : nullptr;
   if (!next && worker->live) worker->error = deadlock();
   switch_to(next, true);

@@ -26,33 +26,32 @@ Meeting& meeting_of(Warp& w, uint32_t mask, const char* name) {
   return *unused;
 }
 
-void meet(uint32_t mask, const char* name, void* lane, Act act, bool orders_memory) {
+}  // namespace
+
+void meet(uint32_t mask, const char* name, void* lane, Act act) {
   Fiber* me = current();
   Warp& w = *me->warp;
   if (!(mask >> me->lane & 1)) fail("%s: lane %u is not in its mask %08x", name, me->lane, mask);
-  if (mask == 0xffffffffu) mask = w.live;  // the last warp of a block may be smaller
+  if (mask == whole_warp) mask = w.live;  // the last warp of a block may be smaller
   Meeting& m = meeting_of(w, mask, name);
   m.lanes[me->lane] = lane;
   m.arrived |= 1u << me->lane;
   if (m.arrived != mask) return park(name);
   act(m.lanes, mask);
   m.mask = 0;
-  if (orders_memory) race::join_warp(w, mask);
   w.ready |= mask & ~(1u << me->lane);
   may_preempt();
 }
 
-}  // namespace
-
 void warp_collective(uint32_t mask, const char* name, void* lane, Act act) {
   EMULATION_NOTE_CALLER();
-  meet(mask, name, lane, act, false);
+  meet(mask, name, lane, act);
 }
 
 void sync_warp(uint32_t mask) {
   EMULATION_NOTE_CALLER();
-  meet(
-      mask, "__syncwarp", nullptr, [](void* const*, uint32_t) {}, true);
+  meet(mask, "__syncwarp", nullptr,
+       [](void* const*, uint32_t lanes) { race::join_warp(*current()->warp, lanes); });
 }
 
 void thread_fence() {
