@@ -44,6 +44,7 @@ KERNELS_INLINE T from_float(float v) {
 /// N elements side by side: what one instruction loads or stores.
 template <class T, int N>
 struct alignas(N * sizeof(T)) Pack {
+  static constexpr int size = N;
   T lane[N];
 };
 

@@ -27,12 +27,16 @@ struct Pointwise {
   void (*dropout)(Stream, const DropoutOptions&, View x, View y, bool accumulate);
 };
 extern const Pointwise pointwise_reference, pointwise_cpu;
+KERNELS_OPTIONAL extern const Pointwise pointwise_cuda, pointwise_emulated;
 inline constexpr Pointwise pointwise_meta = {ignored, ignored, ignored, ignored, ignored, ignored};
 
 inline const Pointwise& pointwise(Backend b) {
-  return select<Pointwise>(
-      "pointwise", b,
-      {.reference = &pointwise_reference, .cpu = &pointwise_cpu, .meta = &pointwise_meta});
+  return select<Pointwise>("pointwise", b,
+                           {.reference = &pointwise_reference,
+                            .cpu = &pointwise_cpu,
+                            .cuda = &pointwise_cuda,
+                            .emulated = &pointwise_emulated,
+                            .meta = &pointwise_meta});
 }
 
 /// `op` names the caller's function: "relu", "add", ...
