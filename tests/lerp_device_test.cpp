@@ -23,5 +23,15 @@ TEST(LerpDevice, AgreesWithTheReference) {
   }
 }
 
+TEST(LerpDevice, ReadsAndWritesNothingTwice) {
+  const Array x = random_array({20003}, Dtype::bf16), y = random_array({20003}, Dtype::bf16, 2);
+  expect_traffic(
+      {x, y},
+      [](Stream s, const std::vector<View>& v) {
+        kernels::lerp_emulated.towards(s, 0.3, v[0], v[1]);
+      },
+      {.read = 2 * 2 * 20003, .written = 2 * 20003}, "lerp.towards");
+}
+
 }  // namespace
 }  // namespace kinema::test

@@ -1,8 +1,10 @@
+#include "tests/pointwise_device_test.h"
 #include <cmath>
 #include <limits>
+#include <random>
 #include "kernels/pointwise/pointwise.h"
 #include "kernels/pointwise/pointwise_cases.h"
-#include "tests/support/device_check.h"
+#include "tests/support/conformance.h"
 
 namespace kinema::test {
 namespace {
@@ -63,14 +65,17 @@ void expect_agreement(const Named& pass, const std::vector<Array>& arrays) {
 
 TEST(PointwiseDevice, EveryPassAgreesWithTheReference) {
   for (const auto& c : kernels::pointwise_cases) {
-    if (std::string(c.tag) != "ci" || (small() && c.x.size() > 4000)) continue;
+    if (std::string(c.tag) != "ci") continue;
+    const bool large = c.x.size() > 10000;
     for (Dtype type : device_types)
       for (Layout layout : layouts)
-        for (const Named& pass : passes())
+        for (const Named& pass : passes()) {
+          if (large && (small() || layout != Layout::fresh)) continue;
           expect_agreement(pass, {random_array(c.x, type, 1, -3, 3, layout),
                                   random_array(c.x, type, 2, -1, 1, layout),
                                   pass.accumulate ? random_array(c.x, type, 3, -1, 1, layout)
                                                   : Array(c.x, type, layout)});
+        }
   }
 }
 
@@ -142,6 +147,17 @@ TEST(PointwiseDevice, DropoutDrawsTheMaskOfTheOtherBackends) {
         }
 }
 
+// A grid that fills the machine goes through this more than once.
+TEST(PointwiseDevice, ThreadsGoAroundForLargeTensors) {
+  if (small()) GTEST_SKIP() << "nothing new for the race detector";
+  const Array x = random_array({310, 1000}, Dtype::bf16), y({310, 1000}, Dtype::bf16);
+  const auto pass = [](const Pointwise& op) -> Pass {
+    return [&op](Stream s, const std::vector<View>& v) { op.scale(s, 3, v[0], v[1]); };
+  };
+  expect_op_matches(kernels::pointwise_reference, &kernels::pointwise_cuda,
+                    &kernels::pointwise_emulated, {x, y}, pass, {input, bound}, "pointwise.scale");
+}
+
 TEST(PointwiseDevice, ScaleWorksInPlace) {
   const Array x = random_array({3, 45}, Dtype::bf16);
   const auto pass = [](const Pointwise& op) -> Pass {
@@ -149,6 +165,75 @@ TEST(PointwiseDevice, ScaleWorksInPlace) {
   };
   expect_op_matches(kernels::pointwise_reference, &kernels::pointwise_cuda,
                     &kernels::pointwise_emulated, {x}, pass, {bound}, "pointwise.scale");
+}
+
+TEST(PointwiseDevice, ReadsAndWritesNothingTwice) {
+  for (const Shape& shape : {Shape{2, 2, 5, 7, 64}, Shape{9, 45}, Shape{3, 2, 7, 9, 3}})
+    for (Dtype type : {Dtype::f32, Dtype::bf16})
+      for (const Named& pass : passes()) {
+        const bool one = pass.name == "scale" || pass.name == "dropout" || pass.name == "relu" ||
+                         pass.name == "sigmoid" || pass.name == "tanh";
+        const int64_t bytes = shape.size() * size_of(type);
+        expect_traffic(
+            {random_array(shape, type, 1), random_array(shape, type, 2),
+             random_array(shape, type, 3)},
+            [&](Stream s, const std::vector<View>& v) {
+              pass.run(kernels::pointwise_emulated, s, v);
+            },
+            {.read = bytes * ((one ? 1 : 2) + pass.accumulate), .written = bytes},
+            "pointwise." + pass.name);
+      }
+}
+
+/// The constant of the run's backend.
+const PointwiseProbes& probes(const DeviceRun& run) {
+  return device_of(run, &pointwise_probes_cuda, &pointwise_probes_emulated);
+}
+
+TEST(PointwiseDevice, PlacesAreRightBeyond2To32) {
+  std::mt19937_64 source(4);
+  View dense{.dtype = Dtype::bf16, .shape = {9, 80000, 70000, 8}, .strides = {}, .tail = 0};
+  dense.strides = {int64_t(448) * 100000000, 560000, 8, 1};
+  View gaps = dense;
+  gaps.strides = {int64_t(1) << 42, 24 * 70001, 24, 1};
+  View tails = gaps;
+  tails.shape[3] = 5;
+  tails.tail = 3;
+  std::vector<PlaceAsked> in;
+  std::vector<int64_t> wanted;
+  while (in.size() < size_t(places_asked)) {
+    const size_t kind = in.size() % 3;
+    const View& v = kind == 0 ? dense : kind == 1 ? gaps : tails;
+    const kernels::device::Walk walk({v, kind == 0 ? gaps : v}, 8);
+    const auto row = int64_t(source() % (9ull * 80000 * 70000));
+    in.push_back({walk, {walk, v}, row});
+    const int64_t h = row / 70000 % 80000, w = row % 70000, n = row / 70000 / 80000;
+    wanted.push_back(row * v.shape[3]);
+    wanted.push_back(n * v.stride(0) + h * v.stride(1) + w * v.stride(2));
+    wanted.push_back(1);
+  }
+  for (const DeviceRun& run : device_runs())
+    EXPECT_EQ(probed<int64_t>(run, probes(run).places, in, wanted.size()), wanted) << run.name;
+}
+
+TEST(PointwiseDevice, MasksAreRightBeyond2To32) {
+  const DropoutOptions o{.p = 0.4, .key = 77, .stream = 3};
+  std::vector<MaskAsked> in;
+  std::vector<uint32_t> wanted;
+  for (int64_t i = 0; i < masks_asked; ++i) {
+    // Around the counter's and the element's 2^32, and far beyond.
+    const int64_t around[] = {int64_t(1) << 32, int64_t(1) << 34, int64_t(1) << 50, 32};
+    const int64_t element = around[i % 4] - 20 + i / 4 % 40;
+    in.push_back({kernels::device::pointwise::DropoutMask(o), element});
+    uint32_t bits = 0;
+    for (int64_t k = 0; k < 8; ++k) {
+      const auto words = kernels::philox(uint64_t(element + k) / 4, o.key, o.stream);
+      bits |= uint32_t(double(kernels::unit_float(words[size_t((element + k) % 4)])) >= o.p) << k;
+    }
+    wanted.push_back(bits);
+  }
+  for (const DeviceRun& run : device_runs())
+    EXPECT_EQ(probed<uint32_t>(run, probes(run).masks, in, wanted.size()), wanted) << run.name;
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 #include "kernels/device/map.h"
-#include "kernels/pointwise/dropout_mask.h"
+#include "kernels/pointwise/dropout_mask.cuh"
 #include "kernels/pointwise/pointwise.h"
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::pointwise {
