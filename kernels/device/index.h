@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include "kernels/base/view.h"
 #include "kernels/device/math.h"
 
@@ -25,6 +26,30 @@ class FastDivisor {
  private:
   uint64_t divisor_ = 1, multiplier_ = 1;
   int shift_ = 0;
+};
+
+/// Likewise for 0 <= n < 2^31, in four instructions; the divisor may be anything from 1 on.
+class SmallDivisor {
+ public:
+  SmallDivisor() = default;
+  explicit SmallDivisor(int64_t divisor) : divisor_(int(std::min<int64_t>(divisor, INT32_MAX))) {
+    check(divisor >= 1, "divisor: must be at least 1, got ", divisor);
+    while (int64_t(1) << (shift_ - 31) < divisor_) ++shift_;
+    // Below 2^32, and too large by less than 1: n times the excess stays below 2^shift / divisor.
+    multiplier_ = uint32_t((uint64_t(1) << shift_) / uint64_t(divisor_) + 1);
+    if (divisor > INT32_MAX) multiplier_ = 0;
+  }
+  KERNELS_BOTH int quotient(int n) const {
+    return int(uint64_t(uint32_t(n)) * multiplier_ >> shift_);
+  }
+  KERNELS_BOTH int remainder(int n) const { return n - quotient(n) * divisor_; }
+  /// At most 2^31 - 1.
+  KERNELS_BOTH int divisor() const { return divisor_; }
+
+ private:
+  int divisor_ = 1;
+  uint32_t multiplier_ = (1u << 31) + 1;
+  int shift_ = 31;
 };
 
 /// Where each innermost row of a view starts, in elements: RowOffsets for device code. A tensor

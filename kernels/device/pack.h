@@ -98,4 +98,42 @@ KERNELS_INLINE void store_floats(T* p, const float (&from)[N]) {
   store_pack<N>(p, pack);
 }
 
+/// The first `count` of the N elements at p, 0 behind them: for the end of a row. By loads of up to
+/// 16 bytes where all N are asked for and `packs` says that p lies on a multiple of such a load.
+template <int N, class T>
+KERNELS_INLINE Pack<T, N> load_lanes(const T* p, int64_t count, bool packs) {
+  constexpr int step = N * sizeof(T) <= 16 ? N : pack_lanes<T>;
+  Pack<T, N> lanes;
+  if (packs && count >= N) {
+#pragma unroll
+    for (int i = 0; i < N; i += step) {
+      const Pack<T, step> part = load_pack<step>(p + i);
+#pragma unroll
+      for (int k = 0; k < step; ++k) lanes.lane[i + k] = part.lane[k];
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) lanes.lane[i] = i < count ? p[i] : T{};
+  }
+  return lanes;
+}
+/// Stores the first `count` of N elements, likewise.
+template <int N, class T>
+KERNELS_INLINE void store_lanes(T* p, const Pack<T, N>& lanes, int64_t count, bool packs) {
+  constexpr int step = N * sizeof(T) <= 16 ? N : pack_lanes<T>;
+  if (packs && count >= N) {
+#pragma unroll
+    for (int i = 0; i < N; i += step) {
+      Pack<T, step> part;
+#pragma unroll
+      for (int k = 0; k < step; ++k) part.lane[k] = lanes.lane[i + k];
+      store_pack<step>(p + i, part);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+      if (i < count) p[i] = lanes.lane[i];
+  }
+}
+
 }  // namespace kinema::kernels::device::inline KERNELS_TWIN

@@ -21,6 +21,10 @@ namespace kinema::kernels {
 /// window (average). `accumulate` adds to dx; else dx is overwritten, tails included.
 /// Source: PyTorch's max_pool3d and avg_pool3d, whose rules these are; Tran et al., C3D,
 /// arXiv:1412.0767, section 3.2.
+/// Traffic: where windows do not overlap (stride >= kernel), each pass reads its inputs once and
+/// writes its outputs once. Where they do, forward reads each x, and a gradient each dy and tap, as
+/// often as windows hold it: kernel / stride times along each axis, all but the first time from a
+/// cache.
 /// Errors: x not of rank 5; kernel or stride below 1; padding not in [0, kernel); a window larger
 /// than padded x; shapes or types that do not fit. Axes of size 0 are no error and stay 0.
 struct Pool3d {
@@ -30,11 +34,16 @@ struct Pool3d {
   void (*average_grad)(Stream, const Pool3dOptions&, View dy, View dx, bool accumulate);
 };
 extern const Pool3d pool3d_reference, pool3d_cpu;
+KERNELS_OPTIONAL extern const Pool3d pool3d_cuda, pool3d_emulated;
 inline constexpr Pool3d pool3d_meta = {ignored, ignored, ignored, ignored};
 
 inline const Pool3d& pool3d(Backend b) {
   return select<Pool3d>("pool3d", b,
-                        {.reference = &pool3d_reference, .cpu = &pool3d_cpu, .meta = &pool3d_meta});
+                        {.reference = &pool3d_reference,
+                         .cpu = &pool3d_cpu,
+                         .cuda = &pool3d_cuda,
+                         .emulated = &pool3d_emulated,
+                         .meta = &pool3d_meta});
 }
 
 /// Shape of y; throws Error where window and x do not fit together.

@@ -1,0 +1,175 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include "kernels/pool3d/pool3d.h"
+#include "kernels/pool3d/pool3d_cases.h"
+#include "tests/support/device_check.h"
+
+namespace kinema::test {
+namespace {
+
+using kernels::Pool3d, kernels::Pool3dCase, kernels::Pool3dOptions, kernels::pool3d_output,
+    kernels::pool3d_taps;
+
+constexpr Layout layouts[] = {Layout::fresh, Layout::odd_slice, Layout::slice, Layout::strided};
+
+std::vector<Pool3dCase> cases() {
+  std::vector<Pool3dCase> all;
+  for (const Pool3dCase& c : kernels::pool3d_cases)
+    if (std::string(c.tag) == "ci") all.push_back(c);
+  // More windows than the threads of a small GPU; gaps between windows and behind the last.
+  all.push_back({"ci", {2, 9, 33, 34, 8}, {.kernel = {1, 1, 1}, .stride = {2, 1, 1}}});
+  all.push_back({"ci", {1, 5, 8, 11, 9}, {.kernel = {2, 2, 3}, .stride = {3, 3, 4}}});
+  return all;
+}
+
+void expect_pass(const std::vector<Array>& arrays, const std::function<Pass(const Pool3d&)>& pass,
+                 const std::vector<double>& bounds, const std::string& what) {
+  expect_op_matches(kernels::pool3d_reference, &kernels::pool3d_cuda, &kernels::pool3d_emulated,
+                    arrays, pass, bounds, what);
+}
+
+/// Few values, so that many are equal; here and there NaN and -infinity.
+Array with_ties(const Shape& shape, Dtype type, Layout layout) {
+  std::vector<double> v = random_array(shape, Dtype::f32, 7, -3, 3).values();
+  for (size_t i = 0; i < v.size(); ++i) {
+    v[i] = std::round(v[i]);
+    if (i % 23 == 5) v[i] = std::numeric_limits<double>::quiet_NaN();
+    if (i % 7 == 0 || i % 61 < 9) v[i] = -std::numeric_limits<double>::infinity();
+  }
+  return filled_array(shape, type, v, layout);
+}
+
+/// The taps that the reference finds.
+Array taps_of(const Pool3dCase& c, Layout layout) {
+  const Shape out = pool3d_output(c.options, c.x);
+  const auto found = on_host(
+      {with_ties(c.x, Dtype::f32, Layout::fresh), {out, Dtype::f32}, {out, pool3d_taps(c.options)}},
+      [&](Stream s, const std::vector<View>& v) {
+        kernels::pool3d_reference.max_forward(s, c.options, v[0], v[1], v[2]);
+      });
+  return filled_array(out, pool3d_taps(c.options), found[2].values(), layout);
+}
+
+/// All terms are positive: a sum of n of them in f32, a reciprocal and a product err by n + 2
+/// halves of epsilon; times 2.
+double bound(const Pool3dCase& c) {
+  const auto& k = c.options.kernel;
+  return double(k[0] * k[1] * k[2] + 2) * epsilon_of(Dtype::f32);
+}
+
+TEST(Pool3dDevice, MaximumAndTapsAreTheReferences) {
+  for (const Pool3dCase& c : cases())
+    for (Dtype type : device_types)
+      for (Layout layout : layouts) {
+        const Shape out = pool3d_output(c.options, c.x);
+        const Array x = with_ties(c.x, type, layout);
+        const auto pass = [&](const Pool3d& op) -> Pass {
+          return [&](Stream s, const std::vector<View>& v) {
+            op.max_forward(s, c.options, v[0], v[1], v.size() > 2 ? v[2] : View{});
+          };
+        };
+        expect_pass({x, {out, type, layout}, {out, pool3d_taps(c.options), layout}}, pass,
+                    {input, 0, 0}, "pool3d.max_forward");
+        expect_pass({x, {out, type}}, pass, {input, 0}, "pool3d.max_forward without taps");
+      }
+}
+
+TEST(Pool3dDevice, AverageMatchesTheReference) {
+  for (const Pool3dCase& c : cases())
+    for (Dtype type : device_types)
+      for (Layout layout : layouts)
+        expect_pass(
+            {random_array(c.x, type, 1, 0.5, 1.5, layout),
+             {pool3d_output(c.options, c.x), type, layout}},
+            [&](const Pool3d& op) -> Pass {
+              return [&](Stream s, const std::vector<View>& v) {
+                op.average_forward(s, c.options, v[0], v[1]);
+              };
+            },
+            {input, bound(c)}, "pool3d.average_forward");
+}
+
+TEST(Pool3dDevice, GradientsMatchTheReference) {
+  for (const Pool3dCase& c : cases())
+    for (Dtype type : device_types)
+      for (Layout layout : layouts)
+        for (bool accumulate : {false, true}) {
+          const Shape out = pool3d_output(c.options, c.x);
+          const Array dy = random_array(out, type, 2, 0.5, 1.5, layout),
+                      dx = accumulate ? random_array(c.x, type, 3, 0.5, 1.5, layout)
+                                      : Array(c.x, type, layout);
+          expect_pass(
+              {dy, taps_of(c, layout), dx},
+              [&](const Pool3d& op) -> Pass {
+                return [&](Stream s, const std::vector<View>& v) {
+                  op.max_grad(s, c.options, v[0], v[1], v[2], accumulate);
+                };
+              },
+              {input, input, bound(c)}, "pool3d.max_grad");
+          expect_pass(
+              {dy, dx},
+              [&](const Pool3d& op) -> Pass {
+                return [&](Stream s, const std::vector<View>& v) {
+                  op.average_grad(s, c.options, v[0], v[1], accumulate);
+                };
+              },
+              {input, bound(c)}, "pool3d.average_grad");
+        }
+}
+
+TEST(Pool3dDevice, MovesNoMoreThanTheContractSays) {
+  const Pool3d* const op = &kernels::pool3d_emulated;
+  const auto moves = [&](const Pool3dCase& c, double reread) {
+    const Shape out = pool3d_output(c.options, c.x);
+    const Array x = random_array(c.x, Dtype::bf16), y = random_array(out, Dtype::bf16, 2),
+                taps = taps_of(c, Layout::fresh);
+    const auto bytes = [](const Array& a) { return int64_t(a.memory->size()); };
+    const auto times = [&](int64_t n) { return int64_t(reread * double(n)); };
+    expect_traffic(
+        {x, y, taps},
+        [&](Stream s, const std::vector<View>& v) {
+          op->max_forward(s, c.options, v[0], v[1], v[2]);
+        },
+        {times(bytes(x)), bytes(y) + bytes(taps)}, "pool3d.max_forward");
+    expect_traffic(
+        {x, y},
+        [&](Stream s, const std::vector<View>& v) {
+          op->average_forward(s, c.options, v[0], v[1]);
+        },
+        {times(bytes(x)), bytes(y)}, "pool3d.average_forward");
+    const double again = std::max(1.0, reread * double(bytes(x)) / double(bytes(y)));
+    const double per_dy = reread > 1 ? again : 1;
+    expect_traffic(
+        {y, taps, x},
+        [&](Stream s, const std::vector<View>& v) {
+          op->max_grad(s, c.options, v[0], v[1], v[2], false);
+        },
+        {int64_t(per_dy * double(bytes(y) + bytes(taps))), bytes(x)}, "pool3d.max_grad");
+    expect_traffic(
+        {y, x},
+        [&](Stream s, const std::vector<View>& v) {
+          op->average_grad(s, c.options, v[0], v[1], true);
+        },
+        {int64_t(per_dy * double(bytes(y))) + bytes(x), bytes(x)}, "pool3d.average_grad");
+  };
+  moves({"ci", {2, 4, 8, 8, 24}, {.kernel = {2, 2, 2}}}, 1);
+  // Windows hold each pixel 3/2 times along h and along w, but for those at the border.
+  moves({"ci",
+         {1, 2, 32, 32, 16},
+         {.kernel = {1, 3, 3}, .stride = {1, 2, 2}, .pad_front = {0, 1, 1}, .pad_back = {0, 1, 1}}},
+        9.0 / 4);
+}
+
+TEST(Pool3dDevice, GradientOfTheMaximumNeedsTaps) {
+  EXPECT_EQ(refusal_of([] {
+              const Array a({1, 1, 2, 2, 1}, Dtype::f32);
+              const auto& op =
+                  *(&kernels::pool3d_emulated ? &kernels::pool3d_emulated : &kernels::pool3d_cuda);
+              op.max_grad({}, {}, a.view, {}, a.view, false);
+            }),
+            "pool3d: the gradient of the maximum needs the taps");
+}
+
+}  // namespace
+}  // namespace kinema::test
