@@ -265,6 +265,34 @@ TEST(NumberConformance, DivisionsAreExactBelow2To63) {
   }
 }
 
+TEST(NumberConformance, SmallDivisionsAreExactBelow2To31) {
+  std::mt19937_64 source(10);
+  std::vector<SmallDivision> in;
+  std::vector<int64_t> divisors;
+  const auto add = [&](int64_t d, int64_t n) {
+    in.push_back({kernels::device::SmallDivisor(d), int(std::clamp<int64_t>(n, 0, INT32_MAX))});
+    divisors.push_back(d);
+  };
+  for (int64_t d : {int64_t(1), int64_t(2), int64_t(3), int64_t(1) << 30, (int64_t(1) << 30) + 1,
+                    int64_t(INT32_MAX), int64_t(1) << 31, int64_t(1) << 40})
+    for (int64_t n : {int64_t(0), d - 1, d, 2 * d - 1, INT32_MAX / d * d - 1, int64_t(INT32_MAX)})
+      add(d, n);
+  while (in.size() < size_t(divisions)) {
+    const auto d = int64_t(source() >> (33 + source() % 30)) | 1;
+    add(d, d * (int64_t(source() >> (33 + source() % 30)) % (INT32_MAX / d) + 1) -
+               int64_t(source() % 2));
+  }
+  for (const DeviceRun& run : device_runs()) {
+    const auto got = probed<int>(run, device(run).divide_small, in, 2 * in.size());
+    for (size_t i = 0; i < in.size(); ++i) {
+      ASSERT_EQ(got[2 * i], in[i].n / divisors[i]) << run.name << ": " << in[i].n;
+      if (divisors[i] <= INT32_MAX) {
+        ASSERT_EQ(got[2 * i + 1], in[i].n % divisors[i]) << run.name << ": " << in[i].n;
+      }
+    }
+  }
+}
+
 TEST(NumberConformance, RowsAreFoundBeyond2To32) {
   std::mt19937_64 source(9);
   std::vector<View> views(4);

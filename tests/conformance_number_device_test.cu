@@ -4,7 +4,7 @@
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::conformance_number {
 
-using test::Division, test::Row;
+using test::Division, test::Row, test::SmallDivision;
 
 template <class T>
 __global__ void narrow_kernel(const float* in, T* out) {
@@ -73,6 +73,13 @@ __global__ void divide_kernel(const Division* in, int64_t* out) {
   }
 }
 
+__global__ void divide_small_kernel(const SmallDivision* in, int* out) {
+  for (int64_t i = first_index(); i < test::divisions; i += index_step()) {
+    out[2 * i] = in[i].by.quotient(in[i].n);
+    out[2 * i + 1] = in[i].by.remainder(in[i].n);
+  }
+}
+
 __global__ void find_rows_kernel(const Row* in, int64_t* out) {
   for (int64_t i = first_index(); i < test::rows_found; i += index_step())
     out[i] = in[i].rows(in[i].row);
@@ -100,6 +107,7 @@ const NumberConformance KERNELS_DEVICE(number_conformance) = {
     .high = probe<high_kernel, 128, 2>,
     .functions = probe<functions_kernel, 128, 2>,
     .divide = probe<divide_kernel, 128, 2>,
+    .divide_small = probe<divide_small_kernel, 128, 2>,
     .find_rows = probe<find_rows_kernel, 128, 2>};
 
 }  // namespace kinema::test

@@ -11,6 +11,10 @@ struct Division {
   kernels::device::FastDivisor by;
   int64_t n;
 };
+struct SmallDivision {
+  kernels::device::SmallDivisor by;
+  int n;
+};
 struct Row {
   kernels::device::RowIndex rows;
   int64_t row;
@@ -23,11 +27,12 @@ struct NumberConformance {
   Probe from_bf16, from_f16;             ///< all 65536 numbers of the type -> f32
   Probe reverse_f32[2], reverse_f16[3];  ///< lanes of 2, 4 (8) elements turned round
   Probe increment_bf16, increment_f16;   ///< packs of 8 as f32 and back, 1 added
-  Probe integers;   ///< pairs of uint32 -> [pair][popc, clz, ffs, umulhi, bits as f32 and back]
-  Probe high;       ///< pairs of uint64 -> the upper word of their product
-  Probe functions;  ///< pairs of f32 -> [pair][rsqrtf, __expf, __logf, __fdividef, max_or_nan]
-  Probe divide;     ///< Divisions -> [division][quotient, remainder]
-  Probe find_rows;  ///< Rows -> offset
+  Probe integers;      ///< pairs of uint32 -> [pair][popc, clz, ffs, umulhi, bits as f32 and back]
+  Probe high;          ///< pairs of uint64 -> the upper word of their product
+  Probe functions;     ///< pairs of f32 -> [pair][rsqrtf, __expf, __logf, __fdividef, max_or_nan]
+  Probe divide;        ///< Divisions -> [division][quotient, remainder]
+  Probe divide_small;  ///< SmallDivisions -> [division][quotient, remainder]
+  Probe find_rows;     ///< Rows -> offset
 };
 KERNELS_OPTIONAL extern const NumberConformance number_conformance_cuda,
     number_conformance_emulated;
