@@ -34,12 +34,15 @@ struct ClipTransform {
   void (*change_colours)(Stream, const ColourChange&, View frames);
 };
 extern const ClipTransform clip_transform_reference, clip_transform_cpu;
+KERNELS_OPTIONAL extern const ClipTransform clip_transform_cuda, clip_transform_emulated;
 inline constexpr ClipTransform clip_transform_meta = {ignored, ignored, ignored};
 
 inline const ClipTransform& clip_transform(Backend b) {
   return select<ClipTransform>("clip_transform", b,
                                {.reference = &clip_transform_reference,
                                 .cpu = &clip_transform_cpu,
+                                .cuda = &clip_transform_cuda,
+                                .emulated = &clip_transform_emulated,
                                 .meta = &clip_transform_meta});
 }
 
