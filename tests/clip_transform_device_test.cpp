@@ -19,6 +19,12 @@ Array columns(Array frames, int64_t first, int64_t width) {
   return frames;
 }
 
+/// The kernels that this program is linked with.
+const ClipTransform& device_op() {
+  return device_runs().front().backend == Backend::cuda ? kernels::clip_transform_cuda
+                                                        : kernels::clip_transform_emulated;
+}
+
 /// The clip in every run, each pixel within its own bound of the reference's.
 void expect_clip(const std::vector<ClipPlan>& plans, const Array& frames, const Array& clip,
                  const std::string& what) {
@@ -39,13 +45,11 @@ void expect_clip(const std::vector<ClipPlan>& plans, const Array& frames, const 
     }
   const double worst = bounds.empty() ? 0 : *std::max_element(bounds.begin(), bounds.end());
   // What runs must have in common; the widest of the bounds, of numbers that reach 1 at least.
-  expect_op_matches(kernels::clip_transform_reference, &kernels::clip_transform_cuda,
-                    &kernels::clip_transform_emulated, {frames, clip}, pass, {input, worst}, what);
-  const DeviceRun& run = device_runs().front();
-  const ClipTransform& op = *(run.backend == Backend::cuda ? &kernels::clip_transform_cuda
-                                                           : &kernels::clip_transform_emulated);
-  const std::vector<double> a = on_device(run, {frames, clip}, pass(op))[1].values(),
-                            b = want.values();
+  expect_op_matches(kernels::clip_transform_reference, &device_op(), &device_op(), {frames, clip},
+                    pass, {input, worst}, what);
+  const std::vector<double>
+      a = on_device(device_runs().front(), {frames, clip}, pass(device_op()))[1].values(),
+      b = want.values();
   for (size_t i = 0; i < b.size(); ++i)
     ASSERT_LE(std::abs(a[i] - b[i]), bounds[i] + narrow * std::abs(b[i])) << what << ' ' << i;
 }
@@ -67,17 +71,17 @@ TEST(ClipTransformDevice, TakesAnyStrides) {
   const Shape shape = {3, 2, 12, 48, 3};
   for (Dtype type : device_types)
     for (Layout layout : {Layout::fresh, Layout::odd_slice, Layout::slice, Layout::strided}) {
-      Array frames = random_array(shape, Dtype::u8, 5, 0, 256,
-                                  layout == Layout::strided ? layout : Layout::fresh);
-      const Array clip({3, 2, 9, 39, 3}, type, layout);
-      expect_clip(plans, frames, clip, "strides");
-      expect_clip(plans, columns(frames, 1, 46), clip, "odd rows");
-      // Pixels with zero lanes of their own.
-      Array padded({3, 2, 9, 39, 8}, type);
-      padded.view.shape[4] = 3;
-      padded.view.tail = 5;
-      expect_clip(plans, frames, padded, "zero lanes");
+      const Array frames = random_array(shape, Dtype::u8, 5, 0, 256,
+                                        layout == Layout::strided ? layout : Layout::fresh);
+      expect_clip(plans, frames, Array({3, 2, 9, 39, 3}, type, layout), "strides");
     }
+  for (Dtype type : device_types) {
+    // Rows that begin anywhere; pixels with zero lanes of their own.
+    Array padded({3, 2, 9, 39, 8}, type);
+    padded.view.shape[4] = 3;
+    padded.view.tail = 5;
+    expect_clip(plans, columns(noise(shape), 1, 46), padded, "odd rows, zero lanes");
+  }
 }
 
 TEST(ClipTransformDevice, ChangesColoursInEveryOrder) {
@@ -117,13 +121,14 @@ TEST(ClipTransformDevice, ReadsAndWritesOnce) {
     expect_traffic(
         {noise({2, 3, 20, 60, 3}), Array(shape, Dtype::f32)},
         [&](Stream s, const std::vector<View>& v) {
-          kernels::clip_transform_emulated.forward(s, normal, plans, v[0], v[1]);
+          device_op().forward(s, normal, plans, v[0], v[1]);
         },
         {.read = 3 * pixels + extra, .written = 12 * pixels}, what);
   };
   expect({.top = 2, .left = 4}, 0, "cut out");
-  // From a column that is no multiple of 4, four words instead of three; each pixel has 10 runs.
-  expect({.top = 2, .left = 5, .mirrored = true}, 16 * 3 * 40, "words");
+  // From a column that is no multiple of 4: four words instead of three for 4 pixels.
+  expect({.top = 2, .left = 5, .mirrored = true}, 2 * 3 * 16 * 40, "words");
+  expect({.top = 2, .left = 4, .colour = jitter}, 2 * 3 * 16 * 40 * 3, "contrast reads twice");
 }
 
 TEST(ClipTransformDevice, RefusesWhatItCannotDo) {
@@ -131,11 +136,14 @@ TEST(ClipTransformDevice, RefusesWhatItCannotDo) {
               const Shape huge = {1, 1, 1, int64_t(1) << 28, 3};
               const View frames = kernels::fresh_layout(Dtype::u8, huge);
               const View clip = kernels::fresh_layout(Dtype::f32, {1, 1, 1, 1, 3});
-              kernels::clip_transform_emulated.forward({}, {}, std::vector<ClipPlan>(1), frames,
-                                                       clip);
+              device_op().forward({}, {}, std::vector<ClipPlan>(1), frames, clip);
             }),
             "clip_transform: on a device sides must be below 268435456 pixels, got "
             "[1,1,1,268435456,3]");
+  EXPECT_EQ(refusal_of([] { device_op().scale({}, {}, {}, {}); }),
+            "clip_transform: a device scales frames only on their way into a clip");
+  EXPECT_EQ(refusal_of([] { device_op().change_colours({}, {}, {}); }),
+            "clip_transform: a device changes colours only on their way into a clip");
 }
 
 }  // namespace

@@ -237,11 +237,20 @@ void forward(Stream stream, const ClipTransformOptions& o, std::span<const ClipP
   });
 }
 
+void scale(Stream, const ClipPlan&, View, View) {
+  fail("clip_transform: a device scales frames only on their way into a clip");
+}
+void change_colours(Stream, const ColourChange&, View) {
+  fail("clip_transform: a device changes colours only on their way into a clip");
+}
+
 }  // namespace kinema::kernels::device::inline KERNELS_TWIN::clip_transform
 
 namespace kinema::kernels {
 
 const ClipTransform KERNELS_DEVICE(clip_transform) = {
-    .forward = device::clip_transform::forward, .scale = nullptr, .change_colours = nullptr};
+    .forward = device::clip_transform::forward,
+    .scale = device::clip_transform::scale,
+    .change_colours = device::clip_transform::change_colours};
 
 }  // namespace kinema::kernels

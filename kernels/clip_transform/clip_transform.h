@@ -17,11 +17,15 @@ namespace kinema::kernels {
 /// Scaling is bilinear, its triangle widened where it shrinks so that nothing aliases, rows before
 /// columns, rounded once to a level (halves to even). The window alone is seen, as if it had been
 /// cut out before. Source: Pillow's and torchvision's antialiased resize.
-/// Each frame is read once. Contrast needs the mean grey of a frame before any of it is done: a
-/// backend that keeps no frame reads those of clips with contrast once more. Where scaling widens
-/// the triangle, neighbouring outputs sum the same inputs: each is read about twice along an axis.
+/// Each frame is read once and each clip written once, but that GPUs
+///   - read words of 4 bytes: a third more than once where a row of the window begins within one;
+///   - read the windows of clips with contrast once before, for the mean grey of each frame;
+///   - where they scale, read four pixels by four words of each row that an output sums, most of
+///     them its neighbours' too: from the L1. Of 16 rows of outputs the outer rows of inputs are
+///     those of the next 16 too.
 ///
-/// scale and change_colours are two of its parts alone, on frames that are kept; null on GPUs.
+/// scale and change_colours are two of its parts alone, on frames that are kept; refused on
+/// GPUs, which keep none.
 ///   scale: u8 `scaled` [N,T,h,w,3] = s, of one window in all frames; change_colours: f32 frames
 ///   [N,T,H,W,3] within [0,1], in place; pixels of a row dense in both.
 /// Errors: shapes or types that do not fit; pixels apart where they must be dense; as many plans as
