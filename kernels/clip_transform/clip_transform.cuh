@@ -236,14 +236,13 @@ KERNELS_INLINE void turn_hue(float (&v)[3], float sixths) {
   const float range = most - fminf(fminf(v[0], v[1]), v[2]);
   if (range == 0) return;  // grey has no hue
   const float inverse = 1 / range;
-  float at = (most == v[0]   ? (v[1] - v[2]) * inverse
-              : most == v[1] ? (v[2] - v[0]) * inverse + 2
-                             : (v[0] - v[1]) * inverse + 4) +
-             sixths;
-  at = at < 0 ? at + 6 : at;
+  const float at = (most == v[0]   ? (v[1] - v[2]) * inverse
+                    : most == v[1] ? (v[2] - v[0]) * inverse + 2
+                                   : (v[0] - v[1]) * inverse + 4) +
+                   sixths;
 #pragma unroll
   for (int c = 0; c < 3; ++c) {
-    float place = at + float(5 - 2 * c);  // up to 16
+    float place = at + float(5 - 2 * c);  // 0 to 16
     place -= place >= 12 ? 12.f : place >= 6 ? 6.f : 0.f;
     v[c] = most - range * clamp1(fminf(place, 4 - place));
   }
