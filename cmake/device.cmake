@@ -16,7 +16,8 @@ endif()
 file(GLOB EMULATION CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/device/emulation/*.cpp)
 
 # kinema_emulated(TARGET SOURCES...): one-line sources that include each .cu, with the flags that
-# device code needs. GCC knows no #pragma unroll; packs of elements are read through casts.
+# device code needs. GCC knows no #pragma unroll; packs of elements are read through casts; calls of
+# the emulation return to the kernel, so that they know its line.
 function(kinema_emulated target)
   set(copies)
   foreach(source ${ARGN})
@@ -28,7 +29,8 @@ function(kinema_emulated target)
     list(APPEND copies ${copy})
   endforeach()
   add_library(${target} OBJECT ${copies})
-  target_compile_options(${target} PRIVATE -g1 -fno-strict-aliasing -Wno-unknown-pragmas -Wno-psabi)
+  target_compile_options(${target} PRIVATE -g1 -fno-strict-aliasing -Wno-unknown-pragmas
+                         -fno-optimize-sibling-calls -Wno-psabi)
 endfunction()
 
 # kinema_device_code(NAME SOURCES...): NAME_emulated, and beside release code NAME_emulated_race and,

@@ -1,4 +1,5 @@
 #include "kernels/device/device.h"
+#include "kernels/device/grid.h"
 #include "kernels/device/launch.h"
 #include "tests/emulation_device_test.h"
 
@@ -131,9 +132,138 @@ __global__ void atomic_beside_read_kernel(int* out) {
     out[threadIdx.x] = count[0];  // HERE atomic_beside_read
 }
 
-template <auto kernel, unsigned block = threads, unsigned grid = 1>
+/// memory[256] counts; 4 blocks.
+__global__ void order_kernel(int* out) {
+  const int mine = int(first_index());
+  out[mine] = atomicAdd(out + 256, 1);
+}
+
+/// Each block writes what the next one then reads, twice, so that the counter must be right again.
+__global__ void grid_sync_kernel(int* out) {
+  auto* counter = reinterpret_cast<unsigned*>(out) + 256;
+  const int mine = int(first_index()), next = (mine + threads) % 256;
+  out[mine] = mine;
+  grid_sync(counter);
+  const int got = out[next];
+  grid_sync(counter);
+  out[mine] = got * 2;
+  grid_sync(counter);
+  const int sum = got + out[next];
+  grid_sync(counter);
+  out[mine] = sum;
+}
+
+__global__ void copy_kernel(int* memory) {
+  for (int64_t i = first_index(); i < 64; i += index_step())
+    store_pack<4>(memory + 4 * i, load_pack<4>(memory + 256 + 4 * i));
+}
+
+__global__ void missing_thread_kernel(int* out) {
+  if (threadIdx.x == 3) return;
+  barrier_sync(1, threads);  // HERE missing_thread
+  out[threadIdx.x] = 1;
+}
+
+/// The halves of the block wait in two different places.
+__global__ void two_barriers_kernel(int* out) {
+  if (threadIdx.x < 32) {
+    out[threadIdx.x] = 1;
+    __syncthreads();  // HERE two_barriers
+  } else {
+    __syncthreads();  // THERE two_barriers
+    out[threadIdx.x] = 2;
+  }
+}
+
+__global__ void unequal_counts_kernel(int*) {
+  barrier_sync(1, threadIdx.x < 32 ? 64 : 32);  // HERE unequal_counts
+}
+__global__ void odd_count_kernel(int*) {
+  barrier_sync(1, 33);  // HERE odd_count
+}
+__global__ void no_such_barrier_kernel(int*) {
+  barrier_sync(16, 64);  // HERE no_such_barrier
+}
+
+__global__ void different_operations_kernel(int* out) {
+  const int t = int(threadIdx.x);
+  if (t % 32 < 16)
+    out[t] = __shfl_xor_sync(all_lanes, t, 1);  // THERE different_operations
+  else
+    out[t] = int(__ballot_sync(all_lanes, t % 3 == 0));  // HERE different_operations
+}
+__global__ void not_in_the_mask_kernel(int* out) {
+  out[threadIdx.x] = __shfl_sync(0xffffu, int(threadIdx.x), 0);  // HERE not_in_the_mask
+}
+
+/// Waits for a word that nobody changes.
+__global__ void endless_wait_kernel(int* out) {
+  while (awaited(reinterpret_cast<unsigned*>(out))) {  // HERE endless_wait
+  }
+}
+__global__ void grid_sync_alone_kernel(int* out) {
+  grid_sync(reinterpret_cast<unsigned*>(out));  // HERE grid_sync_alone
+}
+
+__global__ void throws_kernel([[maybe_unused]] int* out) {
+#if !KERNELS_CUDA
+  out[0] = int(FastDivisor(0).divisor());
+#endif
+}
+
+__global__ void too_much_shared_kernel(int* out) {
+  KERNELS_SHARED(int, a, 12 * 1024);  // HERE too_much_shared
+  a[threadIdx.x] = 0;
+  __syncthreads();
+  out[threadIdx.x] = a[threadIdx.x];
+}
+__global__ void no_shared_pointer_kernel(int* out) {
+  out[threadIdx.x] = int(shared_address(out));  // HERE no_shared_pointer
+}
+
+/// The other variable is far away: nothing but red zones sees the first one's end.
+__global__ void behind_shared_kernel(int* out) {
+  KERNELS_SHARED(int, a, 63);
+  KERNELS_SHARED(int, b, threads);
+  int* first = a;
+  first[threadIdx.x] = 0;  // HERE behind_shared
+  b[threadIdx.x] = 0;
+  __syncthreads();
+  out[threadIdx.x] = a[0] + b[0];
+}
+__global__ void behind_dynamic_kernel(int* out) {
+  int* a = dynamic_shared<int>();
+  a[threadIdx.x] = 0;  // HERE behind_dynamic
+  __syncthreads();
+  out[threadIdx.x] = a[0];
+}
+__global__ void behind_global_kernel(int* out) {
+  out[threadIdx.x + 1] = 0;  // HERE behind_global
+}
+__global__ void before_global_kernel(int* out) {
+  out[int(threadIdx.x) - 1] = 0;  // HERE before_global
+}
+__global__ void misaligned_kernel(int* memory) {
+  store_pack<4>(memory + 1, load_pack<4>(memory + 4));  // HERE misaligned
+}
+
+__global__ void nothing_kernel() {}
+
+template <auto kernel, unsigned grid = 1, int64_t shared_bytes = 0, bool cooperative = false>
 void run(Stream stream, int* memory) {
-  launch("emulation_test", kernel, {.grid = grid, .block = block}, stream, memory);
+  launch("emulation_test", kernel,
+         {.grid = grid, .block = threads, .shared_bytes = shared_bytes, .cooperative = cooperative},
+         stream, memory);
+}
+
+void shaped(Stream stream, const test::EmulationShape& s) {
+  launch("emulation_test", nothing_kernel,
+         {.grid = {s.grid[0], s.grid[1], s.grid[2]},
+          .block = {s.block[0], s.block[1], s.block[2]},
+          .shared_bytes = s.shared_bytes,
+          .cluster = {s.cluster[0], s.cluster[1], s.cluster[2]},
+          .cooperative = s.cooperative},
+         stream);
 }
 
 }  // namespace kinema::kernels::device::inline KERNELS_TWIN::emulation_test
@@ -147,6 +277,9 @@ const EmulationKernels KERNELS_DEVICE(emulation_kernels) = {
     .bytes_of_a_word = run<bytes_of_a_word_kernel>,
     .named_barrier = run<named_barrier_kernel>,
     .shared_atomics = run<shared_atomics_kernel>,
+    .order = run<order_kernel, 4>,
+    .grid_sync = run<grid_sync_kernel, 4, 0, true>,
+    .copy = run<copy_kernel>,
     .read_too_early = run<read_too_early_kernel>,
     .overwritten_too_early = run<overwritten_too_early_kernel>,
     .written_twice = run<written_twice_kernel>,
@@ -154,6 +287,24 @@ const EmulationKernels KERNELS_DEVICE(emulation_kernels) = {
     .shuffle_is_no_barrier = run<shuffle_is_no_barrier_kernel>,
     .arrival_is_no_wait = run<arrival_is_no_wait_kernel>,
     .atomic_beside_read = run<atomic_beside_read_kernel>,
+    .missing_thread = run<missing_thread_kernel>,
+    .two_barriers = run<two_barriers_kernel>,
+    .unequal_counts = run<unequal_counts_kernel>,
+    .odd_count = run<odd_count_kernel>,
+    .no_such_barrier = run<no_such_barrier_kernel>,
+    .different_operations = run<different_operations_kernel>,
+    .not_in_the_mask = run<not_in_the_mask_kernel>,
+    .endless_wait = run<endless_wait_kernel>,
+    .grid_sync_alone = run<grid_sync_alone_kernel>,
+    .throws = run<throws_kernel>,
+    .too_much_shared = run<too_much_shared_kernel, 1, 200 << 10>,
+    .no_shared_pointer = run<no_shared_pointer_kernel>,
+    .behind_shared = run<behind_shared_kernel>,
+    .behind_dynamic = run<behind_dynamic_kernel, 1, 252>,
+    .behind_global = run<behind_global_kernel>,
+    .before_global = run<before_global_kernel>,
+    .misaligned = run<misaligned_kernel>,
+    .shaped = shaped,
 };
 
 }  // namespace kinema::test

@@ -7,12 +7,29 @@ namespace kinema::test {
 /// A launch of a kernel of emulation_device_test.cu on memory of the device.
 using EmulationRun = void (*)(kernels::Stream, int* memory);
 
+struct EmulationShape {
+  unsigned grid[3] = {1, 1, 1}, block[3] = {32, 1, 1}, cluster[3] = {1, 1, 1};
+  int64_t shared_bytes = 0;
+  bool cooperative = false;
+};
+
 /// Kernels that are right, and kernels with one mistake each; the line that a report must name says
 /// "// HERE name", the other one "// THERE name".
 struct EmulationKernels {
-  EmulationRun many_readers, bytes_of_a_word, named_barrier, shared_atomics;  ///< right
+  // Right, of 64 threads where nothing else is said.
+  EmulationRun many_readers, bytes_of_a_word, named_barrier, shared_atomics;
+  EmulationRun order;      ///< 4 blocks: out[thread] = how many have stored before
+  EmulationRun grid_sync;  ///< 4 blocks, cooperative; memory[256] is a 0
+  EmulationRun copy;       ///< 256 ints from memory[256] on to memory[0] on, in packs of 4
+  // Races.
   EmulationRun read_too_early, overwritten_too_early, written_twice, one_reader_of_many;
   EmulationRun shuffle_is_no_barrier, arrival_is_no_wait, atomic_beside_read;
+  // Other mistakes.
+  EmulationRun missing_thread, two_barriers, unequal_counts, odd_count, no_such_barrier;
+  EmulationRun different_operations, not_in_the_mask, endless_wait, grid_sync_alone, throws;
+  EmulationRun too_much_shared, no_shared_pointer;
+  EmulationRun behind_shared, behind_dynamic, behind_global, before_global, misaligned;
+  void (*shaped)(kernels::Stream, const EmulationShape&);  ///< a kernel that does nothing
 };
 KERNELS_OPTIONAL extern const EmulationKernels emulation_kernels_cuda, emulation_kernels_emulated;
 

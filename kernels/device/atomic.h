@@ -29,6 +29,19 @@ KERNELS_INLINE T atomicMax(T* p, T v) {
 }
 #endif
 
+/// The word at p, which another block will change: a look in a loop that waits for it. What that
+/// block did before its __threadfence() and its atomic is visible to what follows the loop.
+KERNELS_INLINE unsigned awaited(const unsigned* p) {
+#if KERNELS_CUDA
+  unsigned value;
+  asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(value) : "l"(p) : "memory");
+  return value;
+#else
+  emulation::spin();
+  return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+#endif
+}
+
 /// True in every thread of the block that comes last of `blocks` to `counter`, which starts at 0
 /// and is 0 again afterwards. What the others stored before is then visible: how a grid's last
 /// block finishes a sum, in an order that does not depend on which block it is. One

@@ -1,4 +1,5 @@
 #include <sys/mman.h>
+#include <algorithm>
 #include <cstring>
 #include <new>
 #include "kernels/device/emulation/race.h"
@@ -58,6 +59,7 @@ void begin_block(Block& b, const Launch& l, uint3 index, int rank) {
   b.arena = arena;
   b.dynamic_bytes = size_t(l.shared_bytes);
   b.top = first_shared + b.dynamic_bytes;
+  b.static_bytes = 0;
   b.sites.clear();
   b.barriers = {};
 #ifdef KINEMA_ASAN
@@ -84,6 +86,9 @@ void barrier(int id, int threads, bool wait) {
   Barrier& b = me->home->barriers[size_t(id)];
   if (b.arrived && b.expected != threads)
     fail("barrier %d: expected %d threads as those before, got %d", id, b.expected, threads);
+  if (!b.arrived) b.caller = me->caller;
+  if (race::on && whole && !same_line(b.caller, me->caller))
+    fail("__syncthreads, while others of the block wait in the one at %s", source_line(b.caller));
   b.expected = threads;
   ++b.arrived;
   b.all.push_back(me);
@@ -97,6 +102,11 @@ void barrier(int id, int threads, bool wait) {
   }
 }
 
+void expect_cooperative(const char* name) {
+  EMULATION_NOTE_CALLER();
+  if (!worker->launch->cooperative) fail("%s: the launch is not cooperative", name);
+}
+
 void* dynamic_shared() { return current()->home->arena + first_shared; }
 
 void* static_shared(const void* site, size_t bytes, size_t align) {
@@ -104,9 +114,13 @@ void* static_shared(const void* site, size_t bytes, size_t align) {
   for (const auto& [known, offset] : b.sites)
     if (known == site) return b.arena + offset;
   EMULATION_NOTE_CALLER();
+  align = std::max(align, red_zone);  // ASan sees the end of what begins at a multiple of 8
   const size_t offset = (b.top + red_zone + align - 1) / align * align;
-  if (offset + bytes + red_zone > arena_bytes)
-    fail("shared memory: %zu bytes more do not fit into %zu", bytes, arena_bytes);
+  const auto most = size_t(worker->settings.gpu.shared_per_block);
+  b.static_bytes += bytes;
+  if (b.dynamic_bytes + b.static_bytes > most || offset + bytes + red_zone > arena_bytes)
+    fail("shared memory: expected at most %zu bytes on %s, got %zu and %zu of the launch", most,
+         worker->settings.gpu.name, b.static_bytes, b.dynamic_bytes);
   allow(b.arena + offset, bytes);
   std::memset(b.arena + offset, 0xff, bytes);
   b.sites.emplace_back(site, offset);

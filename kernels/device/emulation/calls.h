@@ -50,6 +50,9 @@ void sync_warp(uint32_t mask);
 /// What the thread has stored so far is seen by the whole grid before what it stores from here on.
 void thread_fence();
 
+/// Ends the launch if not all blocks of the grid run at once.
+void expect_cooperative(const char* name);
+
 /// Lets another thread run: what a loop that waits must call.
 void spin();
 

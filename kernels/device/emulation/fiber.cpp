@@ -1,4 +1,5 @@
 #include <sys/mman.h>
+#include <cstdio>
 #include <new>
 #include "kernels/device/emulation/runtime.h"
 #ifdef KINEMA_ASAN
@@ -77,7 +78,13 @@ extern "C" void kinema_start_fiber() {
     worker->stack_bytes = bytes;
   }
 #endif
-  worker->launch->run(worker->launch->context);
+  char thrown[400] = "";
+  try {
+    worker->launch->run(worker->launch->context);
+  } catch (const std::exception& e) {
+    std::snprintf(thrown, sizeof thrown, "%s", e.what());
+  }
+  if (*thrown) fail("the kernel threw: %s", thrown);
   finish();
 }
 
@@ -94,6 +101,12 @@ void reserve_stacks(Worker& w, int count) {
   if (memory == MAP_FAILED) throw std::bad_alloc();
   w.stacks = static_cast<char*>(memory);
   w.stack_count = count;
+}
+
+void abandon_stacks([[maybe_unused]] Worker& w) {
+#ifdef KINEMA_ASAN
+  __asan_unpoison_memory_region(w.stacks, stack_stride * size_t(w.fiber_count));
+#endif
 }
 
 void prepare(Fiber& f, int slot) {

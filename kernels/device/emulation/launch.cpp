@@ -49,22 +49,43 @@ void add(const std::string& name, const Launches& tally) {
   sum.bytes_written += tally.bytes_written;
 }
 
+void check_cluster(const Launch& l) {
+  const Gpu& g = settings().gpu;
+  const int64_t blocks = int64_t(l.cluster.x) * l.cluster.y * l.cluster.z;
+  check(blocks >= 1 && blocks <= 8, l.name, ": a cluster has 1 to 8 blocks, got ", blocks);
+  check(blocks == 1 || g.compute_capability >= 90, l.name, ": ", g.name, " has no clusters");
+  check(blocks == 1 || !l.cooperative, l.name,
+        ": the emulation has no cooperative launches of clusters");
+  check(l.grid.x % l.cluster.x == 0 && l.grid.y % l.cluster.y == 0 && l.grid.z % l.cluster.z == 0,
+        l.name, ": the grid must consist of whole clusters");
+}
+
+/// Blocks of the launch that the whole GPU holds at once, for all that is known before it runs.
+/// Source of the numbers: CUDA C++ Programming Guide 13, technical specifications.
+int64_t resident_blocks(const Launch& l, int64_t threads) {
+  const Gpu& g = settings().gpu;
+  constexpr int64_t most = 32, reserved = 1024;  // blocks a multiprocessor; bytes a block
+  const int64_t by_threads = g.threads_per_multiprocessor / threads;
+  const int64_t by_memory = g.shared_per_multiprocessor / (l.shared_bytes + reserved);
+  return g.multiprocessors * std::min({most, by_threads, by_memory});
+}
+
 void check_geometry(const Launch& l) {
   const Gpu& g = settings().gpu;
   const int64_t threads = int64_t(l.block.x) * l.block.y * l.block.z;
   check(threads >= 1 && threads <= 1024, l.name, ": a block has 1 to 1024 threads, got ", threads);
+  check(l.block.z <= 64, l.name, ": a block has at most 64 threads in z, got ", l.block.z);
   check(l.grid.x >= 1 && l.grid.y >= 1 && l.grid.z >= 1, l.name, ": an empty grid");
   check(l.grid.x <= 0x7fffffffu && l.grid.y <= 65535 && l.grid.z <= 65535, l.name,
         ": a grid has at most 2^31-1, 65535, 65535 blocks, got ", l.grid.x, ", ", l.grid.y, ", ",
         l.grid.z);
   check(l.shared_bytes >= 0 && l.shared_bytes <= g.shared_per_block, l.name, ": expected at most ",
         g.shared_per_block, " bytes of shared memory on ", g.name, ", got ", l.shared_bytes);
-  check(l.grid.x % l.cluster.x == 0 && l.grid.y % l.cluster.y == 0 && l.grid.z % l.cluster.z == 0,
-        l.name, ": the grid must consist of whole clusters");
+  check_cluster(l);
   const int64_t blocks = int64_t(l.grid.x) * l.grid.y * l.grid.z;
-  const int64_t resident = int64_t(g.multiprocessors) * (g.threads_per_multiprocessor / threads);
+  const int64_t resident = resident_blocks(l, threads);
   check(!l.cooperative || blocks <= resident, l.name, ": a cooperative grid has at most ", resident,
-        " blocks of ", threads, " threads on ", g.name, ", got ", blocks);
+        " such blocks on ", g.name, ", got ", blocks);
 }
 
 /// Blocks that run together, as a box of the grid.
@@ -110,7 +131,7 @@ void run_unit(Worker& w, int64_t unit) {
   if (w.warps.size() < size_t(w.warp_count)) w.warps.resize(size_t(w.warp_count));
   reserve_stacks(w, w.fiber_count);
   reserve_arenas(w, count);
-  w.current_warp = 0;
+  w.current_warp = w.settings.schedule == Schedule::backward ? w.warp_count - 1 : 0;
   w.idle.clear();
   w.idle_rounds = 0;
   w.in_flight.reset();
@@ -127,6 +148,20 @@ void run_unit(Worker& w, int64_t unit) {
   }
   race::begin_unit();
   run_fibers();
+  if (!w.error.empty()) abandon_stacks(w);
+}
+
+/// The worker of this thread of the host, which keeps its memory from launch to launch.
+Worker& begin_worker(const Launch& l) {
+  static thread_local Worker w;
+  static const bool once = (announce_at_death(), true);
+  (void)once;
+  worker = &w;
+  w.settings = settings();
+  w.launch = &l;
+  w.error.clear();
+  w.tally = {};
+  return w;
 }
 
 }  // namespace
@@ -137,6 +172,7 @@ Settings& settings() {
 }
 
 void run(const Launch& l) {
+  check(!here, l.name, ": a kernel cannot launch another");
   check_geometry(l);
   const dim3 box = unit_of(l);
   const int64_t units = int64_t(l.grid.x / box.x) * (l.grid.y / box.y) * (l.grid.z / box.z);
@@ -152,13 +188,12 @@ void run(const Launch& l) {
   }
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-    static thread_local Worker w;
-    worker = &w;
-    w.settings = settings();
-    w.launch = &l;
-    w.error.clear();
-    w.tally = {};
-    for (int64_t unit; w.error.empty() && (unit = next++) < units;) run_unit(w, unit);
+    Worker& w = begin_worker(l);
+    try {
+      for (int64_t unit; w.error.empty() && (unit = next++) < units;) run_unit(w, unit);
+    } catch (const std::exception& e) {  // of the host: memory has run out
+      w.error = e.what();
+    }
     if (!w.error.empty()) next = units;
     const std::lock_guard lock(ledger_lock);
     add(l.name, w.tally);

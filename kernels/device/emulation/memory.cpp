@@ -1,4 +1,5 @@
 #include <sys/mman.h>
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -7,15 +8,15 @@
 
 namespace kinema::kernels::device::emulation {
 
-uintptr_t range_begin = 0;
+uintptr_t range_begin = uintptr_t(1) << 63;  // no address so far
 
 namespace {
 
 // Under the race detector device memory is a range of addresses of its own, so that a look at a
-// pointer tells what it is. An allocation takes whole pages, the next one begins beyond one that is
+// pointer tells what it is. An allocation takes whole pages, others between it and the next one are
 // nobody's, and no address is used twice: what strays out of an allocation, or comes too late,
-// meets a page that is not in use so far.
-constexpr size_t page = 4096;
+// meets a page that is not in use.
+constexpr size_t page = 4096, pages_between = 16;
 std::atomic<size_t> next_page{1};
 /// How many bytes of each page are in use.
 uint16_t* used = nullptr;
@@ -27,13 +28,6 @@ void* reserve(size_t bytes) {
   return memory;
 }
 
-/// Says how many bytes from p on are in use, in each of the pages that hold `bytes`.
-void set_used(char* p, size_t bytes, bool in_use) {
-  const size_t first = (reinterpret_cast<uintptr_t>(p) - range_begin) / page;
-  for (size_t i = 0; i * page < bytes; ++i)
-    used[first + i] = uint16_t(in_use ? std::min(page, bytes - i * page) : 0);
-}
-
 char* allocate_in_range(size_t bytes) {
   static const bool reserved = [] {
     used = static_cast<uint16_t*>(reserve(range_bytes / page * sizeof(uint16_t)));
@@ -41,10 +35,11 @@ char* allocate_in_range(size_t bytes) {
     return true;
   }();
   (void)reserved;
-  const size_t first = next_page.fetch_add((bytes + page - 1) / page + 1);
-  if ((first * page + bytes) >= range_bytes) throw std::bad_alloc();
+  const size_t first = next_page.fetch_add((bytes + page - 1) / page + pages_between);
+  if (first * page + bytes >= range_bytes) throw std::bad_alloc();
   char* memory = reinterpret_cast<char*>(range_begin) + first * page;
-  set_used(memory, bytes, true);
+  for (size_t i = 0; i * page < bytes; ++i)
+    used[first + i] = uint16_t(std::min(page, bytes - i * page));
   return memory;
 }
 
@@ -60,21 +55,18 @@ void release_in_range(char* memory) {
 void check_global(const void* p, size_t bytes) {
   const size_t offset = reinterpret_cast<uintptr_t>(p) - range_begin, end = offset + bytes - 1;
   if (end % page < used[end / page] && offset % page < used[offset / page]) return;
-  size_t before = offset / page;
-  while (before > 0 && !used[before]) --before;
-  const size_t last = before * page + used[before];
-  fail(
-      "%zu bytes of global memory lie outside of every allocation: %zu bytes behind the end of the "
-      "last one before them",
-      bytes, end + 1 - last);
+  size_t last = offset / page;
+  while (last > 0 && !used[last]) --last;
+  fail("%zu bytes of global memory at %p lie in no allocation: the last one before ends at %p",
+       bytes, p, reinterpret_cast<void*>(range_begin + last * page + used[last]));
 }
 
 void* allocate(int64_t bytes) {
   void* memory = nullptr;
-  const size_t size = bytes > 0 ? size_t(bytes) : 1;
+  const auto size = size_t(bytes);
   if (race::on)
     memory = allocate_in_range(size);
-  else if (posix_memalign(&memory, 256, size))
+  else if (posix_memalign(&memory, 256, std::max(size, size_t(1))))
     throw std::bad_alloc();
   std::memset(memory, 0xff, size);
   return memory;

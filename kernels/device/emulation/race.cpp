@@ -41,12 +41,12 @@ struct Access {
       r.kind == Kind::read    ? "read"
       : r.kind == Kind::write ? "wrote"
                               : "updated",
-      source_line(unpacked(r.code)).c_str(), race_name(r.kind, a.kind));
+      source_line(unpacked(r.code)), race_name(r.kind, a.kind));
 }
 [[noreturn]] void report(const Access& a, const Record& r) {
   current()->caller = a.code;
   fail("%s shared memory at %u, which the operation started at %s %s: a %s race", kind_name(a.kind),
-       a.address, source_line(unpacked(r.code)).c_str(),
+       a.address, source_line(unpacked(r.code)),
        r.lanes                ? (r.kind == Kind::read ? "is still reading" : "is still writing")
        : r.kind == Kind::read ? "has read, but this thread has not waited for that"
                               : "has written, but this thread has not waited for that",
@@ -176,6 +176,8 @@ void access_shared(const void* p, size_t bytes, Kind kind, uintptr_t code) {
 
 void access_global(const void* p, size_t bytes, Kind kind, uintptr_t code) {
   current()->caller = code;
+  if (reinterpret_cast<uintptr_t>(p) < 4096)
+    fail("%s %zu bytes at a null pointer", kind_name(kind), bytes);
   check_global(p, bytes);
   if (kind != Kind::write) worker->tally.bytes_read += int64_t(bytes);
   if (kind != Kind::read) worker->tally.bytes_written += int64_t(bytes);
@@ -200,7 +202,7 @@ void access(const void* p, size_t bytes, Kind kind, uintptr_t code) {
   const auto arenas = reinterpret_cast<uintptr_t>(worker->arenas);
   if (address - arenas < size_t(worker->arena_count) * arena_bytes)
     access_shared(p, bytes, kind, code);
-  else if (address - range_begin < range_bytes)
+  else if (address - range_begin < range_bytes || address < 4096)
     access_global(p, bytes, kind, code);
 }
 

@@ -45,6 +45,7 @@ struct Warp {
 
 struct Barrier {
   int arrived = 0, expected = 0;
+  uintptr_t caller = 0;              ///< of the first to come
   std::vector<Fiber*> waiting, all;  ///< those that wait; all that have come
 };
 
@@ -54,7 +55,8 @@ struct Block {
   int threads = 0, live = 0;
   char* arena = nullptr;     ///< shared memory: dynamic from first_shared on, static behind it
   size_t dynamic_bytes = 0;  ///< as the launch asked
-  size_t top = 0;            ///< end of what is in use
+  size_t static_bytes = 0;
+  size_t top = 0;                                     ///< end of what is in use
   std::vector<std::pair<const void*, size_t>> sites;  ///< where each static variable lies
   std::array<Barrier, 16> barriers;
 };
@@ -93,24 +95,33 @@ struct Worker {
 extern __thread Worker* worker;
 inline Fiber* current() { return static_cast<Fiber*>(const_cast<Place*>(here)); }
 
+// report.cpp
 /// Where in the kernel the caller of the function that says this was called. The vocabulary is
 /// inlined, so this is a line of the kernel or of a wrapper within it.
 #define EMULATION_NOTE_CALLER() \
   (current()->caller = reinterpret_cast<uintptr_t>(__builtin_return_address(0)))
 
 /// "file.cu:12" of an address of code, or "?"; the innermost line outside of kernels/device/.
-std::string source_line(uintptr_t code);
+const char* source_line(uintptr_t code);
+/// True if both addresses are of one line, within the same functions that are inlined there.
+bool same_line(uintptr_t a, uintptr_t b);
+/// "block (0,0,0) thread (3,0,0)".
+std::string place_of(const Fiber&);
+/// Behind what a sanitizer says before it ends the program, says which kernel and thread ran.
+void announce_at_death();
 
 // memory.cpp
 /// Ends the launch unless all of the bytes lie in memory of allocate(), or none: for pointers into
 /// its range, where it has one of its own (range_begin, range_bytes), as under the race detector.
 void check_global(const void* p, size_t bytes);
 extern uintptr_t range_begin;
-constexpr size_t range_bytes = size_t(1) << 40;
+constexpr size_t range_bytes = size_t(1) << 38;
 
 // fiber.cpp
 /// Room for `count` fibers of the worker.
 void reserve_stacks(Worker&, int count);
+/// Lets fibers that did not come to their ends be forgotten.
+void abandon_stacks(Worker&);
 /// Gives f stack number `slot`, on which it will start at the beginning of the kernel.
 void prepare(Fiber& f, int slot);
 /// Leaves the running fiber, or the host's thread, for `to`; nullptr is the host's thread.

@@ -1,3 +1,4 @@
+#include <bit>
 #include <cstdarg>
 #include <cstdio>
 #include "kernels/device/emulation/runtime.h"
@@ -6,13 +7,15 @@ namespace kinema::kernels::device::emulation {
 
 namespace {
 
-/// One ready lane of warp `w`, no longer ready; lanes from `first` on, round the end.
-Fiber* take(int w, int first) {
+/// One ready lane of warp `w`, no longer ready: the first from lane `start` on, round the end; of
+/// the backward schedule the last in front of it.
+Fiber* take(int w, uint32_t start) {
   Warp& warp = worker->warps[size_t(w)];
-  const uint32_t r = warp.ready;
-  const uint32_t turned = first ? r >> first | r << (32 - first) : r;
-  const int lane = (__builtin_ctz(turned) + first) & 31;
-  warp.ready = r & ~(1u << lane);
+  const bool backward = worker->settings.schedule == Schedule::backward;
+  const uint32_t turned = std::rotr(warp.ready, int(start));
+  const int found = backward ? 31 - std::countl_zero(turned) : std::countr_zero(turned);
+  const uint32_t lane = (uint32_t(found) + start) & 31;
+  warp.ready &= ~(1u << lane);
   worker->current_warp = w;
   return warp.lane[lane];
 }
@@ -33,12 +36,12 @@ Fiber* pick_by_priority() {
     if (warps[size_t(w)].ready &&
         (best < 0 || warps[size_t(w)].priority > warps[size_t(best)].priority))
       best = w;
-  return best < 0 ? nullptr : take(best, int(random_word() & 31));
+  return best < 0 ? nullptr : take(best, uint32_t(random_word() & 31));
 }
 
 /// How often threads that loop may all look in vain, one after the other, before that counts as a
 /// deadlock.
-constexpr int most_idle_rounds = 20000;
+constexpr int most_idle_rounds = 1000;
 
 /// Lets those that loop look again; false if there are none, or no hope.
 bool wake_idle() {
@@ -100,10 +103,11 @@ std::string deadlock() {
   return text;
 }
 
-/// Ends the unit: `text` is what the launch will throw.
-void give_up(const std::string& text) {
-  if (worker->error.empty()) worker->error = text;
+/// Ends the unit, worker->error being what the launch will throw. The frames of all its fibers are
+/// forgotten: nothing in them may own anything.
+[[noreturn]] void give_up() {
   switch_to(nullptr, false);
+  __builtin_unreachable();
 }
 
 void park_for(const char* waits_for) {
@@ -111,7 +115,10 @@ void park_for(const char* waits_for) {
   me->waits_for = waits_for;
   Fiber* next = pick();
   if (next == me) return;
-  if (!next) give_up(deadlock());
+  if (!next) {
+    worker->error = deadlock();
+    give_up();
+  }
   switch_to(next, false);
 }
 
@@ -171,13 +178,8 @@ void fail(const char* format, ...) {
   va_start(arguments, format);
   std::vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
-  const Fiber& f = *current();
-  const uint3 b = f.block->index, t = f.thread;
-  char where[160];
-  std::snprintf(where, sizeof where, "block (%u,%u,%u) thread (%u,%u,%u) at ", b.x, b.y, b.z, t.x,
-                t.y, t.z);
-  give_up(where + source_line(f.caller) + ": " + text);
-  __builtin_unreachable();
+  worker->error = place_of(*current()) + " at " + source_line(current()->caller) + ": " + text;
+  give_up();
 }
 
 }  // namespace kinema::kernels::device::emulation
