@@ -218,5 +218,14 @@ TEST(WarpConformance, OneBlockIsTheLastAndSeesAll) {
   }
 }
 
+TEST(WarpConformance, TheGridWaitsForAllItsBlocks) {
+  for (const DeviceRun& run : device_runs()) {
+    const auto got = probed<int>(run, device(run).grid_barrier, std::vector<int>{}, 257);
+    for (int t = 0; t < 256; ++t)
+      EXPECT_EQ(got[size_t(t)], (t + 64) % 256 + 2 * ((t + 128) % 256)) << run.name;
+    EXPECT_EQ(got[256], 0) << run.name;
+  }
+}
+
 }  // namespace
 }  // namespace kinema::test

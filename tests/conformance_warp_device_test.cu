@@ -1,4 +1,5 @@
 #include "kernels/device/device.h"
+#include "kernels/device/grid.h"
 #include "tests/conformance_warp_device_test.h"
 #include "tests/support/probe.cuh"
 
@@ -165,6 +166,20 @@ __global__ void last_block_kernel(unsigned* counter, int* numbers, int* flags, i
   sums[blockIdx.x] = sum;
 }
 
+/// Each block writes what the next one then reads, and the other way round.
+__global__ void grid_barrier_kernel(int* numbers, unsigned* counter) {
+  const int mine = int(first_index()), all = int(index_step()), next = (mine + 64) % all;
+  numbers[mine] = mine;
+  grid_sync(counter);
+  const int got = numbers[next];
+  grid_sync(counter);
+  numbers[mine] = got * 2;
+  grid_sync(counter);
+  const int sum = got + numbers[next];
+  grid_sync(counter);
+  numbers[mine] = sum;
+}
+
 void wide_atomics(Stream stream, const void*, void* out) {
   clear(stream, out, 8);
   launch("conformance.wide_atomics", wide_atomics_kernel, {.grid = 8, .block = 64}, stream,
@@ -179,6 +194,14 @@ void last_block(Stream stream, const void*, void* out) {
   for (int round = 0; round < 2; ++round)
     launch("conformance.last_block", last_block_kernel, {.grid = 12, .block = 64}, stream, counter,
            numbers.data<int>(), flags + 12 * round, flags + 24 + 12 * round);
+}
+
+void grid_barrier(Stream stream, const void*, void* out) {
+  auto* numbers = static_cast<int*>(out);
+  auto* counter = reinterpret_cast<unsigned*>(numbers + 256);
+  clear(stream, counter, sizeof(unsigned));
+  launch("conformance.grid_barrier", grid_barrier_kernel,
+         {.grid = 4, .block = 64, .cooperative = true}, stream, numbers, counter);
 }
 
 void places(Stream stream, const void*, void* out) {
@@ -206,6 +229,7 @@ const WarpConformance KERNELS_DEVICE(warp_conformance) = {
     .shared = probe<shared_kernel, 32, 1, 128>,
     .atomics = probe<atomics_kernel, 1024>,
     .wide_atomics = wide_atomics,
-    .last_block = last_block};
+    .last_block = last_block,
+    .grid_barrier = grid_barrier};
 
 }  // namespace kinema::test

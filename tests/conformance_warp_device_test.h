@@ -25,6 +25,7 @@ struct WarpConformance {
   Probe atomics;       ///< 1024 threads -> [4][thread] old values, then 4 final ones
   Probe wide_atomics;  ///< the same on 64 bits: atomicAdd only -> [512] old values, then the final
   Probe last_block;    ///< 12 blocks, twice -> [24] flags, [24] sums seen, the counter
+  Probe grid_barrier;  ///< 4 blocks of 64 -> [256], what two neighbours made of it; the counter
 };
 KERNELS_OPTIONAL extern const WarpConformance warp_conformance_cuda, warp_conformance_emulated;
 

@@ -3,6 +3,8 @@
 #include "kernels/device/launch.h"
 #include "tests/emulation_device_test.h"
 
+#if !KERNELS_CUDA  // nothing here is for a GPU
+
 namespace kinema::kernels::device::inline KERNELS_TWIN::emulation_test {
 
 constexpr int threads = 64;
@@ -138,21 +140,6 @@ __global__ void order_kernel(int* out) {
   out[mine] = atomicAdd(out + 256, 1);
 }
 
-/// Each block writes what the next one then reads, twice, so that the counter must be right again.
-__global__ void grid_sync_kernel(int* out) {
-  auto* counter = reinterpret_cast<unsigned*>(out) + 256;
-  const int mine = int(first_index()), next = (mine + threads) % 256;
-  out[mine] = mine;
-  grid_sync(counter);
-  const int got = out[next];
-  grid_sync(counter);
-  out[mine] = got * 2;
-  grid_sync(counter);
-  const int sum = got + out[next];
-  grid_sync(counter);
-  out[mine] = sum;
-}
-
 __global__ void copy_kernel(int* memory) {
   for (int64_t i = first_index(); i < 64; i += index_step())
     store_pack<4>(memory + 4 * i, load_pack<4>(memory + 256 + 4 * i));
@@ -205,11 +192,7 @@ __global__ void grid_sync_alone_kernel(int* out) {
   grid_sync(reinterpret_cast<unsigned*>(out));  // HERE grid_sync_alone
 }
 
-__global__ void throws_kernel([[maybe_unused]] int* out) {
-#if !KERNELS_CUDA
-  out[0] = int(FastDivisor(0).divisor());
-#endif
-}
+__global__ void throws_kernel(int* out) { out[0] = int(FastDivisor(out[1] + 1).divisor()); }
 
 __global__ void too_much_shared_kernel(int* out) {
   KERNELS_SHARED(int, a, 12 * 1024);  // HERE too_much_shared
@@ -272,13 +255,12 @@ namespace kinema::test {
 
 using namespace kernels::device::emulation_test;
 
-const EmulationKernels KERNELS_DEVICE(emulation_kernels) = {
+const EmulationKernels emulation_kernels = {
     .many_readers = run<many_readers_kernel>,
     .bytes_of_a_word = run<bytes_of_a_word_kernel>,
     .named_barrier = run<named_barrier_kernel>,
     .shared_atomics = run<shared_atomics_kernel>,
     .order = run<order_kernel, 4>,
-    .grid_sync = run<grid_sync_kernel, 4, 0, true>,
     .copy = run<copy_kernel>,
     .read_too_early = run<read_too_early_kernel>,
     .overwritten_too_early = run<overwritten_too_early_kernel>,
@@ -308,3 +290,5 @@ const EmulationKernels KERNELS_DEVICE(emulation_kernels) = {
 };
 
 }  // namespace kinema::test
+
+#endif

@@ -18,9 +18,8 @@ struct EmulationShape {
 struct EmulationKernels {
   // Right, of 64 threads where nothing else is said.
   EmulationRun many_readers, bytes_of_a_word, named_barrier, shared_atomics;
-  EmulationRun order;      ///< 4 blocks: out[thread] = how many have stored before
-  EmulationRun grid_sync;  ///< 4 blocks, cooperative; memory[256] is a 0
-  EmulationRun copy;       ///< 256 ints from memory[256] on to memory[0] on, in packs of 4
+  EmulationRun order;  ///< 4 blocks: out[thread] = how many have stored before
+  EmulationRun copy;   ///< 256 ints from memory[256] on to memory[0] on, in packs of 4
   // Races.
   EmulationRun read_too_early, overwritten_too_early, written_twice, one_reader_of_many;
   EmulationRun shuffle_is_no_barrier, arrival_is_no_wait, atomic_beside_read;
@@ -31,6 +30,6 @@ struct EmulationKernels {
   EmulationRun behind_shared, behind_dynamic, behind_global, before_global, misaligned;
   void (*shaped)(kernels::Stream, const EmulationShape&);  ///< a kernel that does nothing
 };
-KERNELS_OPTIONAL extern const EmulationKernels emulation_kernels_cuda, emulation_kernels_emulated;
+extern const EmulationKernels emulation_kernels;
 
 }  // namespace kinema::test

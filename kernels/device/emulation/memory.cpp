@@ -57,8 +57,10 @@ void check_global(const void* p, size_t bytes) {
   if (end % page < used[end / page] && offset % page < used[offset / page]) return;
   size_t last = offset / page;
   while (last > 0 && !used[last]) --last;
-  fail("%zu bytes of global memory at %p lie in no allocation: the last one before ends at %p",
-       bytes, p, reinterpret_cast<void*>(range_begin + last * page + used[last]));
+  fail(
+      "%zu bytes of global memory at %p lie outside of every allocation: the last one before ends "
+      "at %p",
+      bytes, p, reinterpret_cast<void*>(range_begin + last * page + used[last]));
 }
 
 void* allocate(int64_t bytes) {
