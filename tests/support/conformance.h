@@ -16,9 +16,15 @@ const T& device_of(const DeviceRun& run, const T* cuda, const T* emulated) {
   return *device;
 }
 
-/// What `probe` makes of `in`: `count` elements, all bits set beforehand.
-template <class Out, class In>
-std::vector<Out> probed(const DeviceRun& run, Probe probe, const std::vector<In>& in,
+/// True where the run's GPU has the instructions of sm_90.
+inline bool has_sm90(const DeviceRun& run) {
+  const std::shared_ptr<void> inside = run.enter();
+  return run.runtime->gpu().compute_capability >= 90;
+}
+
+/// What `probe`, a Probe or the like, makes of `in`: `count` elements, all bits set beforehand.
+template <class Out, class In, class F>
+std::vector<Out> probed(const DeviceRun& run, const F& probe, const std::vector<In>& in,
                         size_t count) {
   const std::shared_ptr<void> inside = run.enter();
   const Stream stream{};
