@@ -15,11 +15,16 @@ struct Copy {
   void (*fill)(Stream, View y, double value);
 };
 extern const Copy copy_reference, copy_cpu;
+KERNELS_OPTIONAL extern const Copy copy_cuda, copy_emulated;
 inline constexpr Copy copy_meta = {ignored, ignored};
 
 inline const Copy& copy(Backend b) {
   return select<Copy>("copy", b,
-                      {.reference = &copy_reference, .cpu = &copy_cpu, .meta = &copy_meta});
+                      {.reference = &copy_reference,
+                       .cpu = &copy_cpu,
+                       .cuda = &copy_cuda,
+                       .emulated = &copy_emulated,
+                       .meta = &copy_meta});
 }
 
 inline void check_copy(const View& x, const View& y, bool accumulate) {

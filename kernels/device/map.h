@@ -133,11 +133,24 @@ struct Operand {
   using Element = T;
   static constexpr bool writes = access != Access::reads;
 
+  Operand() = default;
   Operand(const Walk& walk, const View& v, bool reads = access == Access::reads)
       : data(static_cast<T*>(v.data)), tail(v.tail), given(bool(v)), asked(given && reads) {
     for (int a = 0; a < max_rank - 1; ++a) stride[a] = v ? walk.stride(v, a) : 0;
   }
   KERNELS_BOTH bool read() const { return access != Access::writes && asked; }
+  /// The same tensor, whose elements are X: for kernels that learn a type when they run.
+  template <class X>
+  KERNELS_BOTH Operand<X, access> as() const {
+    Operand<X, access> other;
+    other.data = reinterpret_cast<X*>(data);
+    other.tail = tail;
+#pragma unroll
+    for (int a = 0; a < max_rank - 1; ++a) other.stride[a] = stride[a];
+    other.given = given;
+    other.asked = asked;
+    return other;
+  }
   KERNELS_BOTH int64_t offset(const Walk& walk, const Walk::Place& p) const {
     int64_t offset = p.first + p.at[0] * stride[0];
     if (walk.axes() > 1) {
