@@ -8,7 +8,7 @@
 
 namespace kinema::kernels::device::inline KERNELS_TWIN {
 
-/// cp.async (PTX ISA, 9.7.9.25.3.1): begins to copy Bytes, 4, 8 or 16, from `global` to the address
+/// PTX ISA, "cp.async": begins to copy Bytes, 4, 8 or 16, from `global` to the address
 /// `shared`, both multiples of Bytes; writes zeros where not `filled`, and then reads nothing:
 /// `global` may be anything. 16 bytes pass by L1.
 template <int Bytes>
@@ -28,7 +28,7 @@ KERNELS_INLINE void cp_async(uint32_t shared, const void* global, bool filled = 
 #endif
 }
 
-/// cp.async.commit_group (9.7.9.25.3.2): what this thread has begun since the last one is a group.
+/// PTX ISA, "cp.async.commit_group": what this thread has begun since the last one is a group.
 KERNELS_INLINE void cp_async_commit() {
 #if KERNELS_CUDA
   asm volatile("cp.async.commit_group;" ::: "memory");
@@ -37,7 +37,7 @@ KERNELS_INLINE void cp_async_commit() {
 #endif
 }
 
-/// cp.async.wait_group (9.7.9.25.3.3): waits until all of this thread's groups but the last
+/// PTX ISA, "cp.async.wait_group": waits until all of this thread's groups but the last
 /// `Groups` are done. The other threads see them after a barrier.
 template <int Groups>
 KERNELS_INLINE void cp_async_wait() {
@@ -48,7 +48,7 @@ KERNELS_INLINE void cp_async_wait() {
 #endif
 }
 
-/// cp.async.mbarrier.arrive.noinc (9.7.13.15.16): arrives at `mbarrier` for this thread when all
+/// PTX ISA, "cp.async.mbarrier.arrive" .noinc: arrives at `mbarrier` for this thread when all
 /// that it has begun so far is done; one of the arrivals that the mbarrier was made for.
 KERNELS_INLINE void cp_async_arrive(uint32_t mbarrier) {
 #if KERNELS_CUDA

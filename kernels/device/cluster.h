@@ -29,9 +29,9 @@ KERNELS_INLINE uint32_t cluster_size() {
 #endif
 }
 
-/// A barrier of all threads of the cluster (PTX ISA, 9.7.13.5), in two halves: each thread arrives
-/// once, then waits once. Whole warps must come. No block may leave while another still reads or
-/// writes its shared memory: the last thing such kernels do is cluster_sync().
+/// A barrier of all threads of the cluster (PTX ISA, "barrier.cluster"), in two halves: each thread
+/// arrives once, then waits once. Whole warps must come. No block may leave while another still
+/// reads or writes its shared memory: the last thing such kernels do is cluster_sync().
 KERNELS_INLINE void cluster_arrive() {
 #if KERNELS_CUDA
   KERNELS_PTX_SM90("barrier.cluster.arrive.aligned;" ::: "memory");
@@ -51,7 +51,7 @@ KERNELS_INLINE void cluster_sync() {
   cluster_wait();
 }
 
-/// mapa (PTX ISA, 9.7.9.23): the address of what lies at `shared` in this block, in block `rank`.
+/// PTX ISA, "mapa": the address of what lies at `shared` in this block, in block `rank`.
 KERNELS_INLINE uint32_t cluster_address(uint32_t shared, uint32_t rank) {
 #if !KERNELS_CUDA
   return emulation::cluster_address(shared, rank);

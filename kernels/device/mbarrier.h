@@ -4,8 +4,8 @@
 #include "kernels/device/emulation/async_calls.h"
 #endif
 
-// Barriers in shared memory, at which threads and copies arrive: PTX ISA, 9.7.13.15. An mbarrier is
-// a uint64_t, spoken of by its shared_address(), a multiple of 8. It counts phases: one is over
+// Barriers in shared memory, at which threads and copies arrive: PTX ISA, "mbarrier". An mbarrier
+// is a uint64_t, spoken of by its shared_address(), a multiple of 8. It counts phases: one is over
 // when as many arrivals as init said have come and as many bytes as were expected; the next begins
 // at once. Threads wait for the end of the phase of a parity: 0 for the first, then 1, 0...
 
@@ -105,7 +105,7 @@ KERNELS_INLINE void mbarrier_wait(uint32_t mbarrier, uint32_t parity) {
 }
 
 /// Makes this thread's mbarrier_init known to the cluster and to asynchronous copies: PTX ISA,
-/// 9.7.13.4. The others still need a barrier.
+/// "membar / fence". The others still need a barrier.
 KERNELS_INLINE void fence_mbarrier_init() {
 #if KERNELS_CUDA
   KERNELS_PTX_SM90("fence.mbarrier_init.release.cluster;" ::: "memory");

@@ -10,7 +10,7 @@
 
 namespace kinema::kernels::device::inline KERNELS_TWIN {
 
-/// ldmatrix.m8n8.x1, .x2, .x4 (PTX ISA, 9.7.14.5.15): Count matrices of 8 rows of 16 bytes. Lane
+/// PTX ISA, "ldmatrix" .m8n8.x1, .x2, .x4: Count matrices of 8 rows of 16 bytes. Lane
 /// 8*i + j gives in `row` the address of row j of matrix i, a multiple of 16 (of lanes from 8*Count
 /// on nothing is asked). Lane l then holds in r[i] the 16-bit elements 2*(l%4) and 2*(l%4)+1 of row
 /// l/4 of matrix i, the first in the lower half; _trans: of the transposed matrix. Rows that meet
@@ -62,7 +62,7 @@ KERNELS_INLINE void ldmatrix_trans(uint32_t (&r)[Count], uint32_t row) {
 #endif
 }
 
-/// stmatrix (PTX ISA, 9.7.14.5.16): the way back, from sm_90 on.
+/// PTX ISA, "stmatrix": the way back, from sm_90 on.
 template <int Count>
 KERNELS_INLINE void stmatrix(uint32_t row, const uint32_t (&r)[Count]) {
   static_assert(Count == 1 || Count == 2 || Count == 4);
@@ -145,7 +145,7 @@ inline constexpr emulation::Number number_of = sizeof(T) == 4 ? emulation::Numbe
 #endif
 
 /// d[16][8] += a[16][K] * b[K][8], sums in f32: mma.sync.m16n8k16 of bf16 or f16, m16n8k8 of float,
-/// which is read as tf32 (PTX ISA, 9.7.14.5.8 and 9.7.14.5.9). With g = l/4, t = l%4 lane l holds
+/// which is read as tf32 (PTX ISA, "Matrix Fragments for mma"). With g = l/4, t = l%4 lane l holds
 ///   d[i]          row g + 8*(i/2), column 2*t + i%2
 ///   a[i], 16-bit  row g + 8*(i%2), columns 2*t + 8*(i/2) and the one after: as four matrices of
 ///                 ldmatrix, rows 0-7 and 8-15 of columns 0-7, then of columns 8-15

@@ -8,7 +8,7 @@
 
 namespace kinema::kernels::device::inline KERNELS_TWIN {
 
-/// True in one lane of the warp, the same at each call: elect.sync (PTX ISA, 9.7.14.2). Every lane
+/// True in one lane of the warp, the same at each call: PTX ISA, "elect.sync". Every lane
 /// must come.
 KERNELS_INLINE bool elect_one() {
 #if !KERNELS_CUDA
@@ -21,7 +21,7 @@ KERNELS_INLINE bool elect_one() {
 #endif
 }
 
-/// setmaxnreg (PTX ISA, 9.7.20.5): from here on each thread has `Count` registers, 24 to 256 in
+/// PTX ISA, "setmaxnreg": from here on each thread has `Count` registers, 24 to 256 in
 /// steps of 8. Every warp of a warpgroup must come, and the block must have been compiled for a
 /// known count (__launch_bounds__). _alloc asks for more, and waits until others have given them
 /// up by _dealloc.

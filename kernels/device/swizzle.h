@@ -7,7 +7,7 @@ namespace kinema::kernels::device::inline KERNELS_TWIN {
 /// bank twice: rows of 32, 64 or 128 bytes, whose chunk i lies where i XOR (row pattern) says. One
 /// function for tensor maps, for wgmma's descriptors and for what threads address themselves.
 /// Patterns repeat every 256, 512 or 1024 bytes: tiles start on multiples of that.
-/// Source: PTX ISA, 5.5.7 Swizzling modes.
+/// Source: PTX ISA, "Swizzling modes".
 enum class Swizzle : uint8_t { none, bytes32, bytes64, bytes128 };
 
 /// Bytes of a row: 16 (no permutation), 32, 64, 128.

@@ -5,7 +5,8 @@
 #include "kernels/device/emulation/async_calls.h"
 #endif
 
-// Bulk copies between global and shared memory, of sm_90: PTX ISA, 9.7.9.25.4 and 9.7.9.27. One
+// Bulk copies between global and shared memory, of sm_90: PTX ISA, "cp.async.bulk",
+// "cp.async.bulk.tensor". One
 // thread asks for a whole tile. Loads tell an mbarrier of the threads when bytes have come, the
 // tile's whole size, what lies outside of the tensor included; stores belong to groups of the
 // thread that asks. A tile lies on a multiple of 128 bytes, rather of its swizzle's pattern. What

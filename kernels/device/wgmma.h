@@ -7,7 +7,7 @@
 #endif
 
 // Products of matrices by the 128 threads of a warpgroup together, operands in shared memory:
-// tensor cores of sm_90a, PTX ISA 9.7.15. All four warps, the first a multiple of 4, come to each
+// tensor cores of sm_90a, PTX ISA, "wgmma". All four warps, the first a multiple of 4, come to each
 // function here.
 //
 //   what threads stored in the operands: fence_proxy_async(), then a barrier
@@ -22,7 +22,7 @@ namespace kinema::kernels::device::inline KERNELS_TWIN {
 /// other one, M or N. tf32 knows `k` alone.
 enum class Major : int { k = 0, mn = 1 };
 
-/// An operand in shared memory as wgmma takes it (PTX ISA, 9.7.15.5.1; CUTLASS
+/// An operand in shared memory as wgmma takes it (PTX ISA, "Matrix Descriptor Format"; CUTLASS
 /// cute/arch/mma_sm90_desc.hpp). With T = 16 bytes of elements and span the swizzle's, the element
 /// (row, k) lies, before the swizzle, at
 ///   Major::k,  none     row%8 * 16 + row/8 * stride + k/T * leading + k%T elements
@@ -41,7 +41,7 @@ KERNELS_INLINE uint64_t wgmma_descriptor(uint32_t address, uint32_t leading_byte
          uint64_t(stride_bytes >> 4) << 32 | uint64_t(base_offset) << 49 | mode << 62;
 }
 
-/// wgmma.fence (9.7.15.7.1): accesses to d and to a in registers before it come before the wgmmas
+/// PTX ISA, "wgmma.fence": accesses to d and to a in registers before it come before the wgmmas
 /// after it.
 KERNELS_INLINE void wgmma_fence() {
 #if KERNELS_CUDA
@@ -50,7 +50,7 @@ KERNELS_INLINE void wgmma_fence() {
   emulation::wgmma_fence();
 #endif
 }
-/// wgmma.commit_group (9.7.15.7.2): the wgmmas since the last one are a group.
+/// PTX ISA, "wgmma.commit_group": the wgmmas since the last one are a group.
 KERNELS_INLINE void wgmma_commit() {
 #if KERNELS_CUDA
   KERNELS_PTX_SM90A("wgmma.commit_group.sync.aligned;" ::: "memory");
@@ -58,7 +58,7 @@ KERNELS_INLINE void wgmma_commit() {
   emulation::wgmma_commit();
 #endif
 }
-/// wgmma.wait_group (9.7.15.7.3): waits until all groups but the last `Groups` are done.
+/// PTX ISA, "wgmma.wait_group": waits until all groups but the last `Groups` are done.
 template <int Groups>
 KERNELS_INLINE void wgmma_wait() {
 #if KERNELS_CUDA
@@ -136,9 +136,9 @@ inline constexpr emulation::Number wgmma_number = sizeof(T) == 4 ? emulation::Nu
                                                                        : emulation::Number::f16;
 #endif
 
-/// Begins d[64][N] = a[64][K] * b[N][K]^T, added to d if `accumulate` (PTX ISA, 9.7.15.5.2): K = 16
-/// of bf16 or f16, 8 of float, read as tf32; sums in f32; N = 2 * Count, 8 to 256 in steps of 8; a
-/// and b descriptors. With w, l warp of the warpgroup and lane, thread 32*w + l holds
+/// PTX ISA, "wgmma.mma_async": begins d[64][N] = a[64][K] * b[N][K]^T, added to d if `accumulate`.
+/// K = 16 of bf16 or f16, 8 of float, read as tf32; sums in f32; N = 2 * Count, 8 to 256 in steps
+/// of 8; a and b are descriptors. With w, l warp of the warpgroup and lane, thread 32*w + l holds
 ///   d[i]  row 16*w + l/4 + 8*(i/2%2), column 8*(i/4) + 2*(l%4) + i%2
 template <class T, Major A = Major::k, Major B = Major::k, int Count>
 KERNELS_INLINE void wgmma(float (&d)[Count], uint64_t a, uint64_t b, bool accumulate = true) {

@@ -61,8 +61,9 @@ struct Block {
   std::array<Barrier, 16> barriers;
 };
 
-/// Address of the first byte of shared memory: 0 is never one.
-constexpr size_t first_shared = 1024;
+/// Address of the first byte of shared memory, of which a GPU promises no more than that it lies on
+/// a multiple of 16: static variables may lie before it.
+constexpr size_t first_shared = 1024 + 16;
 /// Shared memory that a block of the emulation may use in all: more than any GPU has, so that what
 /// a GPU refuses is refused by launch() with its own sentence.
 constexpr size_t arena_bytes = 256 * 1024;
