@@ -82,7 +82,7 @@ template <bool Im2col>
 __global__ void multicast_kernel(const __grid_constant__ TensorMap map, unsigned char* out) {
   KERNELS_SHARED(uint64_t, mbarrier, 1);
   const uint32_t full = shared_address(mbarrier), rank = cluster_rank();
-  unsigned char* tiles = dynamic_shared<unsigned char>();
+  unsigned char* tiles = tile_memory<unsigned char>();
   for (uint32_t i = threadIdx.x; i < cluster_blocks * tile_bytes; i += cluster_threads)
     tiles[i] = test::untouched;
   fence_proxy_async();
@@ -140,7 +140,7 @@ void multicast(Stream stream, const void* in, void* out) {
   launch("conformance.multicast", multicast_kernel<Im2col>,
          {.grid = test::cluster_grid,
           .block = cluster_threads,
-          .shared_bytes = cluster_blocks * tile_bytes,
+          .shared_bytes = cluster_blocks * tile_bytes + 1024,
           .cluster = {cluster_blocks, 1, 1}},
          stream, map, static_cast<unsigned char*>(out));
 }

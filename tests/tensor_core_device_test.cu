@@ -139,7 +139,7 @@ struct Ring {
 KERNELS_INLINE Ring make_ring() {
   KERNELS_SHARED(uint64_t, barriers, 2 * stages);
   const uint32_t first = shared_address(barriers);
-  const Ring ring{tile_memory(), first, first + 8 * stages};
+  const Ring ring{shared_address(tile_memory<char>()), first, first + 8 * stages};
   if (threadIdx.x == 0) {
     for (int i = 0; i < stages; ++i) {
       mbarrier_init(ring.full_at(i), 1);

@@ -17,8 +17,10 @@ namespace kinema::kernels::device::inline KERNELS_TWIN {
 
 /// Dynamic shared memory from the next multiple of 1024 bytes on, where the pattern of any swizzle
 /// may begin: what a launch asks for holds 1024 bytes more than its tiles.
-KERNELS_INLINE uint32_t tile_memory() {
-  return (shared_address(dynamic_shared<char>()) + 1023) & ~1023u;
+template <class T>
+KERNELS_INLINE T* tile_memory() {
+  char* start = dynamic_shared<char>();
+  return reinterpret_cast<T*>(start + (-shared_address(start) & 1023));
 }
 
 /// What L2 is to do with a tile: values of createpolicy.fractional for all of it, as CUTLASS
