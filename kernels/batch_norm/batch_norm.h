@@ -51,6 +51,13 @@ struct BatchNormTargets {
 ///   dresidual = g; dbeta = sum of g; dgamma = sum of g * xhat;
 ///   dx = gamma * rstd * (g - dbeta / M - xhat * dgamma / M) in training, else gamma * rstd * g
 /// `statistics` gives mean and var [C] of x as training takes them.
+/// What is read and written once: all that inference needs, forward and back; x for statistics.
+/// Training depends on sums over all rows before its first output, so it goes through memory twice,
+/// the second time from the last row to the first, from what the cache still holds:
+///   train_forward  reads x twice, the residual once; writes y
+///   train_grad     reads x, dy and, where given, y twice; writes dx, dresidual. Where dresidual is
+///                  overwritten under a ReLU it is the masked dy, and read in place of dy and y the
+///                  second time; without dx there is no second time.
 /// Source: Ioffe and Szegedy, arXiv:1502.03167, algorithms 1 and 2; running statistics and their
 /// unbiased variance as PyTorch's BatchNorm3d.
 /// Errors: fewer than two axes; shapes or types that do not fit; training with M below 2; eps below
@@ -65,12 +72,16 @@ struct BatchNorm {
   void (*infer_grad)(Stream, const BatchNormKept&, View dy, const BatchNormTargets&);
 };
 extern const BatchNorm batch_norm_reference, batch_norm_cpu;
+KERNELS_OPTIONAL extern const BatchNorm batch_norm_cuda, batch_norm_emulated;
 inline constexpr BatchNorm batch_norm_meta = {ignored, ignored, ignored, ignored, ignored};
 
 inline const BatchNorm& batch_norm(Backend b) {
-  return select<BatchNorm>(
-      "batch_norm", b,
-      {.reference = &batch_norm_reference, .cpu = &batch_norm_cpu, .meta = &batch_norm_meta});
+  return select<BatchNorm>("batch_norm", b,
+                           {.reference = &batch_norm_reference,
+                            .cpu = &batch_norm_cpu,
+                            .cuda = &batch_norm_cuda,
+                            .emulated = &batch_norm_emulated,
+                            .meta = &batch_norm_meta});
 }
 
 /// Throw Error unless all that a pass is given fits together in shape and type.
