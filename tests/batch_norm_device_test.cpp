@@ -34,11 +34,14 @@ const BatchNorm& op_of(const DeviceRun& run) {
 /// nothing, against which their roundings are measured.
 double bound_of(const Shape& x) { return (x.size() == 2 * x[-1] ? 4096 : 64) * eps; }
 
+/// These are there for their many blocks, not for every choice.
+bool large(const Shape& s) { return s.size() > 8000; }
+
 /// Cases of CI; the race detector, of which each access costs, gets those that are small.
 std::vector<Shape> cases() {
   std::vector<Shape> shapes;
   for (const auto& c : kernels::batch_norm_cases)
-    if (std::string(c.tag) == "ci" && (!small() || c.x.size() < 8000)) shapes.push_back(c.x);
+    if (std::string(c.tag) == "ci" && !(small() && large(c.x))) shapes.push_back(c.x);
   return shapes;
 }
 
@@ -142,8 +145,7 @@ TEST(BatchNormDevice, ForwardAgreesWithTheReference) {
   for (const Shape& shape : cases())
     for (Dtype type : device_types)
       for (const Variant& v : variants) {
-        // Large shapes are there for their many blocks, not for every choice.
-        if (shape.size() > 8000 && (&v - variants) % 4) continue;
+        if (large(shape) && (type == Dtype::f16 || &v != variants)) continue;
         expect_forward(shape, type, v);
       }
 }
@@ -153,7 +155,7 @@ TEST(BatchNormDevice, GradientsAgreeWithTheReference) {
     for (Dtype type : device_types)
       for (Mask mask : {Mask::from_y, Mask::from_x, Mask::none})
         for (bool training : {true, false}) {
-          if (shape.size() > 8000 && (mask == Mask::none || !training)) continue;
+          if (large(shape) && (type == Dtype::f16 || mask != Mask::from_y || !training)) continue;
           expect_grad(shape, type, {training, mask, mask == Mask::from_x ? 7 : 15});
         }
 }
