@@ -79,9 +79,12 @@ KERNELS_INLINE void write_run(const Job& job, T* to, int x, const float (&v)[P][
     return;
   }
 #pragma unroll
-  for (int p = 0; p < P; ++p)
+  for (int k = 0; k < 3; ++k) {
+    float part[P];
 #pragma unroll
-    for (int c = 0; c < 3; ++c) staged[3 * (P * lane + p) + c] = from_float<T>(v[p][c]);
+    for (int j = 0; j < P; ++j) part[j] = v[(P * k + j) / 3][(P * k + j) % 3];
+    store_floats<P>(staged + 3 * P * lane + P * k, part);
+  }
   __syncwarp();
   constexpr int lanes = pack_lanes<T>;
   const int left = job.width - first, count = 3 * (left < 32 * P ? left : 32 * P);

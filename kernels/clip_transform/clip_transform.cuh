@@ -66,26 +66,29 @@ struct Row {
         length(job.row_bytes),
         words(job.words) {}
 
-  /// Bytes [at, at + 4), zeros outside of the row; `at` is a multiple of 4.
-  KERNELS_INLINE uint32_t word(int at) const {
-    if (words && at >= 0 && at + 4 <= length)
-      return load_pack<1>(reinterpret_cast<const uint32_t*>(data + at)).lane[0];
+  /// Bytes [at, at + 12) for any `at`, zeros outside of the row: four pixels, by three aligned
+  /// words or four.
+  KERNELS_INLINE void four_pixels(int at, uint32_t (&bytes)[3]) const {
+    const int base = at & ~3, shift = 8 * (at & 3);
+    uint32_t read[4];
+    if (words && base >= 0 && base + 16 <= length) {
+      const auto* from = reinterpret_cast<const uint32_t*>(data + base);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) read[i] = i < 3 || shift ? from[i] : 0;
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) read[i] = by_bytes(base + 4 * i);
+    }
+#pragma unroll
+    for (int i = 0; i < 3; ++i)
+      bytes[i] = uint32_t((uint64_t(read[i + 1]) << 32 | read[i]) >> shift);
+  }
+  KERNELS_INLINE uint32_t by_bytes(int at) const {
     uint32_t word = 0;
 #pragma unroll
     for (int b = 0; b < 4; ++b)
       if (at + b >= 0 && at + b < length) word |= uint32_t(data[at + b]) << 8 * b;
     return word;
-  }
-  /// Bytes [at, at + 12) for any `at`: four pixels, by three aligned words or four.
-  KERNELS_INLINE void four_pixels(int at, uint32_t (&bytes)[3]) const {
-    const int base = at & ~3, shift = 8 * (at & 3);
-    uint32_t low = word(base);
-#pragma unroll
-    for (int i = 0; i < 3; ++i) {
-      const uint32_t high = i < 2 || shift ? word(base + 4 * i + 4) : 0;
-      bytes[i] = uint32_t((uint64_t(high) << 32 | low) >> shift);
-      low = high;
-    }
   }
 };
 
