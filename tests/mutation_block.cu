@@ -1,4 +1,5 @@
 #include "kernels/device/device.h"
+#include "kernels/device/grid.h"
 #include "tests/support/mutants.cuh"
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::mutants {
@@ -84,6 +85,15 @@ __global__ void grid_sum_kernel(const float* in, float* parts, unsigned* counter
   out[0] = all;
 }
 
+/// Turns the grid's numbers round, by way of global memory.
+template <Fault F>
+__global__ void two_passes_kernel(const float* in, float* between, unsigned* counter, float* out) {
+  const int64_t i = first_index(), count = index_step();
+  between[i] = in[i];
+  if constexpr (F != Fault::no_grid_sync) grid_sync(counter);
+  out[i] = between[count - 1 - i];
+}
+
 /// y[i] = x[i-1] + 2*x[i] + 3*x[i+1], rows padded with zeros: by way of shared memory, with one
 /// element more on each side.
 template <Fault F>
@@ -150,6 +160,19 @@ void grid_sum(Stream stream, Fault fault, const void* in, void* out) {
       });
 }
 
+void two_passes(Stream stream, Fault fault, const void* in, void* out) {
+  const Workspace between(stream, test::two_passes_blocks * 32 * int64_t(sizeof(float)));
+  const Workspace counter(stream, sizeof(unsigned));
+  clear(stream, counter.data(), sizeof(unsigned));
+  with_fault<Fault::no_grid_sync, Fault::not_cooperative>(fault, [&]<Fault F>() {
+    launch(
+        "mutants.two_passes", two_passes_kernel<F>,
+        {.grid = test::two_passes_blocks, .block = 32, .cooperative = F != Fault::not_cooperative},
+        stream, static_cast<const float*>(in), between.data<float>(), counter.data<unsigned>(),
+        static_cast<float*>(out));
+  });
+}
+
 void stencil(Stream stream, Fault fault, const void* in, void* out) {
   constexpr int blocks = (test::stencil_rows * test::stencil_width + 63) / 64;
   with_fault<Fault::padding_off_by_one, Fault::unguarded_load, Fault::unguarded_store,
@@ -170,6 +193,7 @@ const Program KERNELS_DEVICE(warp_exchange) = device::warp_exchange;
 const Program KERNELS_DEVICE(histogram) = device::histogram;
 const Program KERNELS_DEVICE(hand_over) = device::hand_over;
 const Program KERNELS_DEVICE(grid_sum) = device::grid_sum;
+const Program KERNELS_DEVICE(two_passes) = device::two_passes;
 const Program KERNELS_DEVICE(stencil) = device::stencil;
 
 }  // namespace kinema::test

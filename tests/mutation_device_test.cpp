@@ -1,9 +1,10 @@
 #include "tests/mutation_device_test.h"
+#include <bit>
 #include <cstdio>
 #include <cstring>
 #include <functional>
 #include <numeric>
-#include "tests/support/device_check.h"
+#include "tests/support/conformance.h"
 
 // The emulation is only worth what it catches: small programs with one fault each, and by which
 // means each build catches it. Without a fault each program is right and nothing is reported.
@@ -24,6 +25,7 @@ struct Subject {
   const Program* emulated;
   std::vector<char> in;
   std::vector<float> wanted;
+  bool sm90 = false;  ///< needs instructions of sm_90
 };
 
 template <class T>
@@ -79,6 +81,12 @@ Subject grid_sum() {
   return {"grid_sum", &grid_sum_cuda, &grid_sum_emulated, bytes_of(in), {sum}};
 }
 
+Subject two_passes() {
+  const std::vector<float> in = counting(two_passes_blocks * 32);
+  return {"two_passes", &two_passes_cuda, &two_passes_emulated, bytes_of(in),
+          std::vector<float>(in.rbegin(), in.rend())};
+}
+
 Subject stencil() {
   const size_t width = stencil_width;
   const std::vector<float> in = counting(stencil_rows * width);
@@ -90,9 +98,80 @@ Subject stencil() {
   return {"stencil", &stencil_cuda, &stencil_emulated, bytes_of(in), wanted};
 }
 
+/// Small integers as bf16, which has them in its upper half: a [m][k], then b.
+std::vector<uint16_t> factors(size_t count) {
+  std::vector<uint16_t> v(count);
+  for (size_t i = 0; i < count; ++i)
+    v[i] = uint16_t(std::bit_cast<uint32_t>(float(int(i * 7 % 17) - 8)) >> 16);
+  return v;
+}
+float number(uint16_t bits) { return std::bit_cast<float>(uint32_t(bits) << 16); }
+
+/// a [m][k] times b [k][n], or b [n][k] transposed.
+std::vector<float> multiplied(const std::vector<uint16_t>& in, size_t m, size_t n, size_t k,
+                              bool transposed) {
+  const uint16_t *a = in.data(), *b = a + m * k;
+  std::vector<float> c(m * n, 0.0f);
+  for (size_t i = 0; i < m; ++i)
+    for (size_t j = 0; j < n; ++j)
+      for (size_t l = 0; l < k; ++l)
+        c[i * n + j] += number(a[i * k + l]) * number(transposed ? b[j * k + l] : b[l * n + j]);
+  return c;
+}
+
+Subject product() {
+  const size_t m = product_rows, n = product_columns, k = product_depth;
+  const std::vector<uint16_t> in = factors(m * k + k * n);
+  return {"product", &product_cuda, &product_emulated, bytes_of(in),
+          multiplied(in, m, n, k, false)};
+}
+
+Subject staged_product() {
+  const size_t n = staged_size;
+  const std::vector<uint16_t> in = factors(2 * n * n);
+  return {"staged_product", &staged_product_cuda,          &staged_product_emulated,
+          bytes_of(in),     multiplied(in, n, n, n, true), true};
+}
+
+Subject pipeline() {
+  const size_t m = pipeline_rows, n = pipeline_columns, k = pipeline_depth;
+  const std::vector<uint16_t> in = factors(m * k + k * n);
+  return {
+      "pipeline", &pipeline_cuda, &pipeline_emulated, bytes_of(in), multiplied(in, m, n, k, true),
+      true};
+}
+
+Subject tile_store() {
+  const std::vector<float> in = counting(store_tiles * store_tile_rows * store_row_floats);
+  std::vector<float> wanted;
+  for (float v : in) wanted.push_back(2 * v);
+  return {"tile_store", &tile_store_cuda, &tile_store_emulated, bytes_of(in), wanted, true};
+}
+
+Subject multicast() {
+  const std::vector<float> in = counting(cluster_pair_floats);
+  std::vector<float> wanted = in;
+  wanted.insert(wanted.end(), in.begin(), in.end());
+  return {"multicast", &multicast_cuda, &multicast_emulated, bytes_of(in), wanted, true};
+}
+
+Subject neighbours() {
+  const std::vector<float> in = counting(128);
+  return {"neighbours",
+          &neighbours_cuda,
+          &neighbours_emulated,
+          bytes_of(in),
+          std::vector<float>(in.rbegin(), in.rend()),
+          true};
+}
+
+constexpr Subject (*subjects[])() = {
+    block_sum, warp_exchange, histogram,      hand_over,  grid_sum,  two_passes, stencil,
+    product,   pipeline,      staged_product, tile_store, multicast, neighbours};
+
 /// By which means a fault is caught: what the outcome (see below) holds in the optimised build, and
 /// in that of the race detector; nullptr where that build may miss it, or would do harm. What the
-/// sanitizers stop says so in `sanitizers`; the rest they catch as the optimised build does.
+/// sanitizers add says so in `sanitizers`; the rest their build catches as the optimised one does.
 struct Mutant {
   const char* name;
   Subject (*subject)();
@@ -102,6 +181,7 @@ struct Mutant {
 
 constexpr const char* wrong = "wrong values";
 constexpr const char* right = "right";
+constexpr const char* conflicts = "bank conflicts";
 
 const Mutant mutants[] = {
     {"no barrier before the read", block_sum, Fault::no_barrier_before_read, wrong, " race"},
@@ -114,6 +194,9 @@ const Mutant mutants[] = {
      "deadlock"},
     {"no named barrier before the refill", hand_over, Fault::no_named_barrier_before_refill,
      "deadlock", "deadlock"},
+    {"no barrier of the grid", two_passes, Fault::no_grid_sync, wrong, wrong},
+    {"grid that need not run at once", two_passes, Fault::not_cooperative, "grid_sync",
+     "grid_sync"},
     {"padding off by one", stencil, Fault::padding_off_by_one, wrong, wrong},
     {"unguarded load", stencil, Fault::unguarded_load, nullptr, "outside of every allocation",
      "heap-buffer-overflow"},
@@ -121,12 +204,51 @@ const Mutant mutants[] = {
      "heap-buffer-overflow"},
     {"index of shared memory off by one", stencil, Fault::shared_index_off_by_one, nullptr,
      "outside of shared memory", "index 66 out of bounds"},
+    {"wait for one group too few", product, Fault::one_group_too_many, wrong, " race"},
+    {"no commit", product, Fault::no_commit, wrong, " race"},
+    {"no barrier behind the wait", product, Fault::no_barrier_behind_wait, wrong, " race"},
+    {"no barrier before the refill", product, Fault::no_barrier_before_refill, wrong, "WAR race"},
+    {"last group left running", product, Fault::last_group_left_running, "cp_async in flight",
+     " race"},
+    {"ldmatrix without the swizzle", product, Fault::ldmatrix_without_swizzle, wrong, wrong},
+    {"no swizzle at all", product, Fault::no_swizzle_at_all, conflicts, conflicts},
+    {"unguarded copy", product, Fault::unguarded_copy, nullptr, "outside of every allocation",
+     "goes out of bounds"},
+    {"no fence behind mbarrier_init", pipeline, Fault::no_fence_behind_init, "fence_mbarrier_init",
+     "fence_mbarrier_init"},
+    {"no barrier behind mbarrier_init", pipeline, Fault::no_barrier_behind_init, nullptr, " race"},
+    {"wrong byte count", pipeline, Fault::wrong_byte_count, "deadlock", "deadlock"},
+    {"tensor map without the swizzle", pipeline, Fault::map_without_swizzle, wrong, wrong},
+    {"producer skips the empty barrier", pipeline, Fault::producer_skips_empty, "more arrivals",
+     "more arrivals"},
+    {"consumer skips the full barrier", pipeline, Fault::consumer_skips_full, "more arrivals",
+     " race"},
+    {"parity never flips", pipeline, Fault::parity_never_flips, "more arrivals", " race"},
+    {"stage freed before the wait", pipeline, Fault::stage_freed_early, nullptr, " race"},
+    {"stages never freed", pipeline, Fault::stages_never_freed, "deadlock", "deadlock"},
+    {"no wgmma_fence", pipeline, Fault::no_wgmma_fence, "wgmma_fence", "wgmma_fence"},
+    {"sums read before the wait", pipeline, Fault::sums_read_before_wait, wrong, wrong},
+    {"no proxy fence before wgmma", staged_product, Fault::no_proxy_fence_before_wgmma, nullptr,
+     "fence_proxy_async"},
+    {"no barrier before wgmma", staged_product, Fault::no_barrier_before_wgmma, nullptr, " race"},
+    {"no proxy fence before a store", tile_store, Fault::no_proxy_fence_before_store, nullptr,
+     "fence_proxy_async"},
+    {"no barrier before a store", tile_store, Fault::no_barrier_before_store, wrong, " race"},
+    {"buffer reused before it is read", tile_store, Fault::buffer_reused_before_read, wrong,
+     " race"},
+    {"store left running", tile_store, Fault::store_left_running, "bulk_wait_read",
+     "bulk_wait_read"},
+    {"no barrier of the cluster at the start", multicast, Fault::no_cluster_sync_at_start,
+     "there is no mbarrier", "there is no mbarrier"},
+    {"multicast misses a block", multicast, Fault::multicast_misses_a_block, "deadlock",
+     "deadlock"},
+    {"no barrier of the cluster before a read", neighbours, Fault::no_cluster_sync_before_read,
+     wrong, " race"},
+    {"block leaves its neighbours early", neighbours, Fault::no_cluster_sync_at_end, "has ended",
+     "has ended"},
 };
 
-/// True where a sanitizer ends the program.
-bool deadly(const Mutant& m) { return sanitized && m.sanitizers; }
-
-/// `right`, `wrong`, or the text of the error that the launch throws.
+/// `right`, `wrong`, right with so many bank conflicts, or the text of the error that is thrown.
 std::string outcome(const DeviceRun& run, const Subject& s, Fault fault) {
   const std::shared_ptr<void> inside = run.enter();
   const Stream stream{};
@@ -138,25 +260,31 @@ std::string outcome(const DeviceRun& run, const Subject& s, Fault fault) {
   const std::shared_ptr<void> target(run.runtime->allocate(out_bytes), run.runtime->release);
   run.runtime->upload(stream, s.in.data(), source.get(), in_bytes);
   run.runtime->upload(stream, out.data(), target.get(), out_bytes);
-  const std::string report = refusal_of([&] {
-    (*program)(stream, fault, source.get(), target.get());
-    run.runtime->synchronize(stream);
+  std::string report;
+  const int64_t met = bank_conflicts([&] {
+    report = refusal_of([&] {
+      (*program)(stream, fault, source.get(), target.get());
+      run.runtime->synchronize(stream);
+    });
   });
   if (!report.empty()) return report;
   run.runtime->download(stream, target.get(), out.data(), out_bytes);
-  return out == s.wanted ? right : wrong;
+  if (out != s.wanted) return wrong;
+  return met ? std::to_string(met) + " bank conflicts" : right;
 }
 
-std::vector<DeviceRun> every_run(int random) {
+/// Those that can run s: the usual ones, and `random` more.
+std::vector<DeviceRun> runs_of(const Subject& s, int random) {
   std::vector<DeviceRun> runs = device_runs();
   for (const DeviceRun& r : random_runs(small() ? 1 : random)) runs.push_back(r);
+  std::erase_if(runs, [&](const DeviceRun& r) { return s.sm90 && !has_sm90(r); });
   return runs;
 }
 
 TEST(Mutation, ProgramsWithoutFaultAreRight) {
-  for (auto subject : {block_sum, warp_exchange, histogram, hand_over, grid_sum, stencil}) {
+  for (auto subject : subjects) {
     const Subject s = subject();
-    for (const DeviceRun& run : every_run(20))
+    for (const DeviceRun& run : runs_of(s, 10))
       EXPECT_EQ(outcome(run, s, Fault::none), right) << s.name << " on " << run.name;
   }
 }
@@ -166,11 +294,11 @@ TEST(Mutation, EveryFaultIsCaught) {
   for (const Mutant& m : mutants) {
     EXPECT_TRUE(m.optimised || m.race || m.sanitizers) << m.name << ": nobody catches it";
     const char* wanted = small() ? m.race : m.optimised;
-    if (!wanted || deadly(m)) continue;
+    if (!wanted) continue;
     const Subject s = m.subject();
     int caught = 0, runs = 0;
     std::string seen;
-    for (const DeviceRun& run : every_run(5)) {
+    for (const DeviceRun& run : runs_of(s, 5)) {
       const std::string found = outcome(run, s, m.fault);
       const bool hit = found.find(wanted) != std::string::npos;
       if (hit ? !caught : seen.empty()) seen = run.name + ": " + found;
@@ -183,14 +311,20 @@ TEST(Mutation, EveryFaultIsCaught) {
   }
 }
 
-/// In programs of their own, which the sanitizer ends.
-TEST(MutationDeathTest, StrayingAccessesAreCaught) {
-  if (!sanitized) GTEST_SKIP() << "for the build with the address sanitizer";
+[[noreturn]] void say_and_die(const std::string& outcome) {
+  std::fputs(outcome.c_str(), stderr);
+  std::abort();
+}
+
+/// In programs of their own, which most of these end.
+TEST(MutationDeathTest, SanitizersCatchWhatStraysOutOfBounds) {
+  if (!sanitized) GTEST_SKIP() << "for the build with the sanitizers";
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   for (const Mutant& m : mutants) {
-    if (!deadly(m)) continue;
-    EXPECT_DEATH(outcome(device_runs()[0], m.subject(), m.fault), m.sanitizers) << m.name;
-    std::printf("%-38s caught by a sanitizer: %s\n", m.name, m.sanitizers);
+    if (!m.sanitizers) continue;
+    EXPECT_DEATH(say_and_die(outcome(device_runs()[0], m.subject(), m.fault)), m.sanitizers)
+        << m.name;
+    std::printf("%-38s caught by the sanitizers: %s\n", m.name, m.sanitizers);
   }
 }
 
