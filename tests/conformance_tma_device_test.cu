@@ -10,19 +10,10 @@ namespace kinema::kernels::device::inline KERNELS_TWIN::conformance_tma {
 using test::TileCase;
 
 constexpr int threads = 64;
-constexpr uint32_t pattern = 1024;  ///< bytes after which every swizzle repeats
 
 struct Coordinates {
   int at[5], offset[3];
 };
-
-/// Where the tile lies in dynamic shared memory: on a multiple of the pattern.
-KERNELS_INLINE uint32_t tile_address() {
-  return (shared_address(dynamic_shared<char>()) + pattern - 1) / pattern * pattern;
-}
-KERNELS_INLINE char* tile_pointer() {
-  return dynamic_shared<char>() + (tile_address() - shared_address(dynamic_shared<char>()));
-}
 
 template <int Rank>
 KERNELS_INLINE void first(int (&to)[Rank], const int* from) {
@@ -34,6 +25,7 @@ template <int Rank, bool Im2col>
 __global__ void load_kernel(const __grid_constant__ TensorMap map, Coordinates where,
                             uint32_t bytes, char* out) {
   KERNELS_SHARED(uint64_t, mbarrier, 1);
+  const char* tile = tile_memory<char>();
   const uint32_t full = shared_address(mbarrier);
   if (threadIdx.x == 0) {
     tma_prefetch(&map);
@@ -45,14 +37,13 @@ __global__ void load_kernel(const __grid_constant__ TensorMap map, Coordinates w
     if constexpr (Im2col) {
       int offset[Rank - 2];
       first(offset, where.offset);
-      tma_load_im2col(tile_address(), &map, full, at, offset);
+      tma_load_im2col(shared_address(tile), &map, full, at, offset);
     } else {
-      tma_load(tile_address(), &map, full, at);
+      tma_load(shared_address(tile), &map, full, at);
     }
   }
   __syncthreads();
   mbarrier_wait(full, 0);
-  const char* tile = tile_pointer();
   for (uint32_t i = threadIdx.x; i < bytes; i += threads) out[i] = tile[i];
 }
 
@@ -61,7 +52,7 @@ enum class Put { tile, rows, sum };
 template <int Rank, Put How>
 __global__ void store_kernel(const __grid_constant__ TensorMap map, Coordinates where,
                              uint32_t bytes, const char* in) {
-  char* tile = tile_pointer();
+  char* tile = tile_memory<char>();
   for (uint32_t i = threadIdx.x; i < bytes; i += threads) tile[i] = in[i];
   fence_proxy_async();
   __syncthreads();
@@ -69,11 +60,11 @@ __global__ void store_kernel(const __grid_constant__ TensorMap map, Coordinates 
   int at[Rank];
   first(at, where.at);
   if constexpr (How == Put::tile) {
-    tma_store(&map, tile_address(), at);
+    tma_store(&map, shared_address(tile), at);
   } else if constexpr (How == Put::rows) {
-    tma_store_im2col(&map, tile_address(), at);
+    tma_store_im2col(&map, shared_address(tile), at);
   } else {
-    for (int i = 0; i < 3; ++i) tma_store_add(&map, tile_address(), at);
+    for (int i = 0; i < 3; ++i) tma_store_add(&map, shared_address(tile), at);
   }
   bulk_commit();
   bulk_wait<0>();
@@ -113,7 +104,7 @@ void start(void (*kernel)(P...), Stream stream, const TileCase& c, const void* t
   for (int i = 0; i < 5; ++i) where.at[i] = c.at[i];
   for (int i = 0; i < 3; ++i) where.offset[i] = c.offset[i];
   const int64_t bytes = c.tile_bytes();
-  launch("conformance.tma", kernel, {.grid = 1, .block = threads, .shared_bytes = bytes + pattern},
+  launch("conformance.tma", kernel, {.grid = 1, .block = threads, .shared_bytes = bytes + 1024},
          stream, map_of(c, tensor), where, uint32_t(bytes), tile);
 }
 

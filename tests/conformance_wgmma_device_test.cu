@@ -1,14 +1,13 @@
 #include "kernels/device/device.h"
 #include "kernels/device/launch.h"
 #include "kernels/device/mbarrier.h"
+#include "kernels/device/tma.h"
 #include "kernels/device/wgmma.h"
 #include "tests/conformance_wgmma_device_test.h"
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::conformance_wgmma {
 
 using test::wgmma_steps, test::OperandPlace, test::WgmmaInput, test::WgmmaVariant;
-
-constexpr uint32_t pattern = 1024;  ///< bytes after which every swizzle repeats
 
 template <Swizzle S>
 KERNELS_INLINE void describe(uint64_t (&to)[wgmma_steps], const OperandPlace& p, uint32_t image) {
@@ -29,16 +28,15 @@ KERNELS_INLINE void descriptors(uint64_t (&to)[wgmma_steps], const OperandPlace&
     describe<Swizzle::bytes128>(to, p, image);
 }
 
-/// Copies the image to the first multiple of the pattern in dynamic shared memory.
+/// Copies the image to where the pattern of any swizzle may begin.
 KERNELS_INLINE uint32_t load_image(const WgmmaInput* in) {
-  char* shared = dynamic_shared<char>();
-  const uint32_t start = shared_address(shared), image = (start + pattern - 1) / pattern * pattern;
+  char* image = tile_memory<char>();
   const char* from = reinterpret_cast<const char*>(in + 1);
   for (uint32_t i = 16 * threadIdx.x; i < in->image_bytes; i += 16 * 128)
-    store_pack<16>(shared + (image - start) + i, load_pack<16>(from + i));
+    store_pack<16>(image + i, load_pack<16>(from + i));
   fence_proxy_async();
   __syncthreads();
-  return image;
+  return shared_address(image);
 }
 
 template <class T, Major A, Major B, int N>
@@ -111,7 +109,7 @@ __global__ void __launch_bounds__(128) groups_kernel(const WgmmaInput* in, float
 }
 
 Geometry warpgroup(int64_t image_bytes) {
-  return {.grid = 1, .block = 128, .shared_bytes = image_bytes + pattern};
+  return {.grid = 1, .block = 128, .shared_bytes = image_bytes + 1024};
 }
 
 template <class T, Major A, Major B, int N>

@@ -105,9 +105,8 @@ __global__ void __launch_bounds__(product_threads)
 template <Fault F>
 __global__ void __launch_bounds__(128) staged_kernel(const bf16* a, const bf16* b, float* c) {
   using Chunk = Pack<bf16, 8>;
-  char* shared = dynamic_shared<char>();
-  const uint32_t start = shared_address(shared), first = (start + 1023) / 1024 * 1024;
-  Chunk* tiles = reinterpret_cast<Chunk*>(shared + (first - start));
+  Chunk* tiles = tile_memory<Chunk>();
+  const uint32_t first = shared_address(tiles);
   for (uint32_t i = threadIdx.x; i < 512; i += 128) {
     tiles[swizzled<Swizzle::bytes128>(16 * i) / 16] = load_pack<8>(a + 8 * i);
     tiles[512 + swizzled<Swizzle::bytes128>(16 * i) / 16] = load_pack<8>(b + 8 * i);
@@ -137,7 +136,7 @@ __global__ void __launch_bounds__(128) staged_kernel(const bf16* a, const bf16* 
 template <Fault F>
 __global__ void tile_store_kernel(const __grid_constant__ TensorMap map, const float* in) {
   constexpr int floats = test::store_tile_rows * test::store_row_floats;
-  float* buffer = dynamic_shared<float>();
+  float* buffer = tile_memory<float>();
   for (int i = 0; i < test::store_tiles; ++i) {
     for (int k = int(threadIdx.x); k < floats; k += 64) buffer[k] = 2 * in[i * floats + k];
     if constexpr (F != Fault::no_proxy_fence_before_store) fence_proxy_async();
@@ -188,7 +187,7 @@ void tile_store(Stream stream, Fault fault, const void* in, void* out) {
   with_fault<Fault::no_proxy_fence_before_store, Fault::no_barrier_before_store,
              Fault::buffer_reused_before_read, Fault::store_left_running>(fault, [&]<Fault F>() {
     launch("mutants.tile_store", tile_store_kernel<F>,
-           {.grid = 1, .block = 64, .shared_bytes = 1024}, stream, map,
+           {.grid = 1, .block = 64, .shared_bytes = 2048}, stream, map,
            static_cast<const float*>(in));
   });
 }

@@ -83,9 +83,8 @@ __global__ void __launch_bounds__(pipeline_threads, 1)
     pipeline_kernel(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b,
                     float* c) {
   KERNELS_SHARED(uint64_t, barriers, 2 * stages);
-  const uint32_t start = shared_address(dynamic_shared<char>());
   const uint32_t first = shared_address(barriers);
-  const Ring ring{(start + 1023) / 1024 * 1024, first, first + 8 * stages};
+  const Ring ring{shared_address(tile_memory<char>()), first, first + 8 * stages};
   if (threadIdx.x == 0) {
     for (int i = 0; i < stages; ++i) {
       mbarrier_init(ring.full_at(i), 1);
@@ -135,7 +134,7 @@ template <Fault F>
 __global__ void multicast_kernel(const __grid_constant__ TensorMap map, float* out) {
   KERNELS_SHARED(uint64_t, mbarrier, 1);
   const uint32_t full = shared_address(mbarrier), rank = cluster_rank();
-  const float* numbers = dynamic_shared<float>();
+  const float* numbers = tile_memory<float>();
   if (threadIdx.x == 0) {
     mbarrier_init(full, 1);
     fence_mbarrier_init();
@@ -179,9 +178,10 @@ void multicast(Stream stream, Fault fault, const void* in, void* out) {
                                                .box = {32, 8}});
   with_fault<Fault::no_cluster_sync_at_start, Fault::multicast_misses_a_block>(
       fault, [&]<Fault F>() {
-        launch("mutants.multicast", multicast_kernel<F>,
-               {.grid = 2, .block = 64, .shared_bytes = 2 * half_bytes, .cluster = {2, 1, 1}},
-               stream, map, static_cast<float*>(out));
+        launch(
+            "mutants.multicast", multicast_kernel<F>,
+            {.grid = 2, .block = 64, .shared_bytes = 2 * half_bytes + 1024, .cluster = {2, 1, 1}},
+            stream, map, static_cast<float*>(out));
       });
 }
 
