@@ -5,20 +5,12 @@
 
 namespace kinema::kernels::device::emulation {
 
-InFlight& in_flight() {
-  if (!worker->in_flight) {
-    worker->in_flight = std::make_shared<InFlight>();
-    worker->in_flight->threads.resize(size_t(worker->fiber_count));
-    worker->in_flight->blocks.resize(worker->blocks.size());
-  }
+InFlight& begin_in_flight() {
+  worker->in_flight = std::make_shared<InFlight>();
+  worker->in_flight->threads.resize(size_t(worker->fiber_count));
+  worker->in_flight->blocks.resize(worker->blocks.size());
   return *worker->in_flight;
 }
-
-ThreadState& state_of(const Fiber& f) {
-  return in_flight().threads[size_t(&f - worker->fibers.data())];
-}
-
-BlockState& state_of(const Block& b) { return in_flight().blocks[size_t(b.rank)]; }
 
 void take_off(std::function<void()> land) {
   Fiber* me = current();

@@ -114,10 +114,13 @@ struct InFlight {
 };
 
 /// Of the running unit, of a thread and of a block of it.
-InFlight& in_flight();
-ThreadState& state_of(const Fiber&);
+InFlight& begin_in_flight();
+inline InFlight& in_flight() { return worker->in_flight ? *worker->in_flight : begin_in_flight(); }
+inline ThreadState& state_of(const Fiber& f) {
+  return in_flight().threads[size_t(&f - worker->fibers.data())];
+}
 inline ThreadState& my_state() { return state_of(*current()); }
-BlockState& state_of(const Block&);
+inline BlockState& state_of(const Block& b) { return in_flight().blocks[size_t(b.rank)]; }
 
 /// Begins something for the running thread.
 void take_off(std::function<void()> land);

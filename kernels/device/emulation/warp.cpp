@@ -11,7 +11,7 @@ Meeting& meeting_of(Warp& w, uint32_t mask, const char* name) {
   Meeting* unused = nullptr;
   for (Meeting& m : w.meeting) {
     if (m.mask == mask) {
-      if (std::strcmp(m.name, name))
+      if (m.name != name && std::strcmp(m.name, name))
         fail("%s, while other lanes of the warp wait in %s", name, m.name);
       return m;
     }
