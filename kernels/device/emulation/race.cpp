@@ -85,7 +85,7 @@ void check_threads(const Access& a, Cell& cell) {
     if (r.mask & a.mask) {
       check_order(a, r);
       if (a.kind == Kind::write) r.mask &= uint8_t(~a.mask);
-      if (a.kind == Kind::read && r.kind == Kind::read && r.who == warp_of(*a.thread) &&
+      if (a.kind != Kind::write && r.kind == a.kind && r.who == warp_of(*a.thread) &&
           !(r.mask & ~a.mask))
         r.lanes &= ~(1u << a.thread->lane);
     }
