@@ -46,10 +46,11 @@ bool matches(const std::string& text, const std::string& pattern) {
 }
 
 /// Each schedule's report of a race matches `text` and names both lines.
-void expect_race(EmulationRun run, const std::string& name, const std::string& text) {
+void expect_race(EmulationRun run, const std::string& name, const std::string& text,
+                 int64_t count = 64) {
   for (Schedule schedule : schedules) {
     const emulation::Scope scope({.schedule = schedule});
-    const std::string report = refusal_of([&] { results(run); });
+    const std::string report = refusal_of([&] { results(run, count); });
     EXPECT_TRUE(matches(report, text)) << report << "\n" << text;
     EXPECT_TRUE(mentions_one_of(report, lines("HERE " + name))) << report;
     EXPECT_TRUE(mentions_one_of(report, lines("THERE " + name))) << report;
@@ -80,6 +81,28 @@ TEST(Emulation, RacesAreReportedInEverySchedule) {
   expect_race(kernel.shuffle_is_no_barrier, "shuffle_is_no_barrier", where + ".*a (RAW|WAR) race$");
   expect_race(kernel.arrival_is_no_wait, "arrival_is_no_wait", where + ".*a (RAW|WAR) race$");
   expect_race(kernel.atomic_beside_read, "atomic_beside_read", where + ".*a (RAW|WAR) race$");
+}
+
+TEST(Emulation, BlocksThatHandOverAreNoRace) {
+  for (Schedule schedule : schedules)
+    for (int threads : {1, 2, 4})
+      for (int round = 0; round < 10; ++round) {
+        const emulation::Scope scope({.schedule = schedule, .threads = threads});
+        EXPECT_EQ(results(kernel.last_block, 257)[63], 255 * 128);
+        EXPECT_EQ(results(kernel.last_block, 257)[256], 0);
+        EXPECT_EQ(results(kernel.neighbours_of_a_word, 257)[0], 0);
+      }
+}
+
+TEST(Emulation, RacesOfBlocksAreReportedInEverySchedule) {
+  if (!emulation::watches_races()) GTEST_SKIP() << "the race detector is not built in";
+  const std::string where =
+      "block \\([0-3],0,0\\) thread .* global memory at 0x[0-9a-f]*, which "
+      "block \\([0-3],0,0\\) .* in the same launch: a ";
+  expect_race(kernel.blocks_write_twice, "blocks_write_twice", where + "WAW race$", 257);
+  expect_race(kernel.read_of_another, "read_of_another", where + "(RAW|WAR) race$", 257);
+  expect_race(kernel.in_place, "in_place", where + "(RAW|WAR) race$", 257);
+  expect_race(kernel.last_block_unfenced, "last_block_unfenced", where + "RAW race$", 257);
 }
 
 /// The report of `run` matches `text`, and names the line of `name` unless it is "".

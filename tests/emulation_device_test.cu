@@ -145,6 +145,51 @@ __global__ void copy_kernel(int* memory) {
     store_pack<4>(memory + 4 * i, load_pack<4>(memory + 256 + 4 * i));
 }
 
+/// Each block leaves its sum; the last one adds them up.
+__global__ void last_block_kernel(int* out) {
+  auto* counter = reinterpret_cast<unsigned*>(out) + 256;
+  const int sum = block_sum<threads>(int(first_index()));
+  if (threadIdx.x == 1) out[blockIdx.x] = sum;
+  if (!is_last_block(counter, gridDim.x)) return;
+  int all = 0;
+  for (unsigned b = 0; b < gridDim.x; ++b) all += out[b];
+  __syncthreads();
+  out[threadIdx.x] = all;
+}
+
+/// Blocks write the bytes of one word, and read a word that none writes.
+__global__ void neighbours_of_a_word_kernel(int* out) {
+  if (threadIdx.x) return;
+  reinterpret_cast<unsigned char*>(out)[blockIdx.x] = static_cast<unsigned char>(out[256]);
+}
+
+__global__ void blocks_write_twice_kernel(int* out) {
+  out[threadIdx.x] = 1;  // HERE blocks_write_twice THERE blocks_write_twice
+}
+__global__ void read_of_another_kernel(int* out) {
+  const int mine = int(first_index());
+  out[mine] = mine;                                          // THERE read_of_another
+  if (mine >= 128) out[mine] = out[(mine + threads) % 256];  // HERE read_of_another
+}
+/// Every block reads what block 0 changes.
+__global__ void in_place_kernel(int* out) {
+  const int old = out[threadIdx.x];  // THERE in_place
+  if (blockIdx.x == 0)
+    out[threadIdx.x] = old + 1;  // HERE in_place
+  else
+    out[first_index()] = old;
+}
+/// is_last_block() without its fences.
+__global__ void last_block_unfenced_kernel(int* out) {
+  KERNELS_SHARED(int, arrived, 1);
+  if (threadIdx.x == 0) {
+    out[blockIdx.x] = 1;  // THERE last_block_unfenced
+    arrived[0] = atomicAdd(out + 256, 1);
+  }
+  __syncthreads();
+  if (arrived[0] == 3 && threadIdx.x < 4) out[8] = out[threadIdx.x];  // HERE last_block_unfenced
+}
+
 __global__ void missing_thread_kernel(int* out) {
   if (threadIdx.x == 3) return;
   barrier_sync(1, threads);  // HERE missing_thread
@@ -164,6 +209,12 @@ __global__ void two_barriers_kernel(int* out) {
 
 __global__ void unequal_counts_kernel(int*) {
   barrier_sync(1, threadIdx.x < 32 ? 64 : 32);  // HERE unequal_counts
+}
+__global__ void arrived_twice_kernel(int*) {
+  if (threadIdx.x < 32) {
+    barrier_arrive(1, threads);
+    barrier_arrive(1, threads);  // HERE arrived_twice
+  }
 }
 __global__ void odd_count_kernel(int*) {
   barrier_sync(1, 33);  // HERE odd_count
@@ -269,9 +320,16 @@ const EmulationKernels emulation_kernels = {
     .shuffle_is_no_barrier = run<shuffle_is_no_barrier_kernel>,
     .arrival_is_no_wait = run<arrival_is_no_wait_kernel>,
     .atomic_beside_read = run<atomic_beside_read_kernel>,
+    .last_block = run<last_block_kernel, 4>,
+    .neighbours_of_a_word = run<neighbours_of_a_word_kernel, 4>,
+    .blocks_write_twice = run<blocks_write_twice_kernel, 4>,
+    .read_of_another = run<read_of_another_kernel, 4>,
+    .in_place = run<in_place_kernel, 4>,
+    .last_block_unfenced = run<last_block_unfenced_kernel, 4>,
     .missing_thread = run<missing_thread_kernel>,
     .two_barriers = run<two_barriers_kernel>,
     .unequal_counts = run<unequal_counts_kernel>,
+    .arrived_twice = run<arrived_twice_kernel>,
     .odd_count = run<odd_count_kernel>,
     .no_such_barrier = run<no_such_barrier_kernel>,
     .different_operations = run<different_operations_kernel>,

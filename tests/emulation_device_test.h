@@ -23,8 +23,12 @@ struct EmulationKernels {
   // Races.
   EmulationRun read_too_early, overwritten_too_early, written_twice, one_reader_of_many;
   EmulationRun shuffle_is_no_barrier, arrival_is_no_wait, atomic_beside_read;
+  // Races of blocks: 4 blocks, memory[256] is a 0.
+  EmulationRun last_block, neighbours_of_a_word;  ///< right
+  EmulationRun blocks_write_twice, read_of_another, in_place, last_block_unfenced;
   // Other mistakes.
-  EmulationRun missing_thread, two_barriers, unequal_counts, odd_count, no_such_barrier;
+  EmulationRun missing_thread, two_barriers, unequal_counts, arrived_twice, odd_count,
+      no_such_barrier;
   EmulationRun different_operations, not_in_the_mask, endless_wait, grid_sync_alone, throws;
   EmulationRun too_much_shared, no_shared_pointer;
   EmulationRun behind_shared, behind_dynamic, behind_global, before_global, misaligned;

@@ -24,8 +24,9 @@ constexpr size_t red_zone = 32;
 }
 
 /// Lets all go on that wait at b, where enough have come.
-void open_if_full(Barrier& b, int needed) {
+void open_if_full(Barrier& b, int id, int needed) {
   if (b.arrived < needed) return;
+  for (Fiber* f : b.all) f->arrived_at &= uint16_t(~(1u << id));
   race::join(b.all, b.waiting);
   for (Fiber* f : b.waiting)
     if (f != current()) wake(f);
@@ -72,7 +73,7 @@ void begin_block(Block& b, const Launch& l, uint3 index, int rank) {
 void leave_block(Block& b) {
   --b.live;
   Barrier& all = b.barriers[0];
-  if (all.arrived && all.expected < 0) open_if_full(all, b.live);
+  if (all.arrived && all.expected < 0) open_if_full(all, 0, b.live);
 }
 
 void barrier(int id, int threads, bool wait) {
@@ -86,6 +87,9 @@ void barrier(int id, int threads, bool wait) {
   Barrier& b = me->home->barriers[size_t(id)];
   if (b.arrived && b.expected != threads)
     fail("barrier %d: expected %d threads as those before, got %d", id, b.expected, threads);
+  if (me->arrived_at >> id & 1)
+    fail("barrier %d: this thread has arrived already, and others are missing", id);
+  me->arrived_at |= uint16_t(1u << id);
   if (!b.arrived) b.caller = me->caller;
   if (race::on && whole && !same_line(b.caller, me->caller))
     fail("__syncthreads, while others of the block wait in the one at %s", source_line(b.caller));
@@ -95,7 +99,7 @@ void barrier(int id, int threads, bool wait) {
   if (wait) b.waiting.push_back(me);
   const int needed = whole ? me->home->live : threads;
   if (b.arrived >= needed) {
-    open_if_full(b, needed);
+    open_if_full(b, id, needed);
     may_preempt();
   } else if (wait) {
     park(whole ? "__syncthreads" : "barrier_sync");

@@ -100,6 +100,7 @@ void begin_thread(Fiber& f, Block& b, Warp& warp, unsigned number, int slot) {
   f.warp = &warp;
   f.number = number;
   f.done = false;
+  f.arrived_at = 0;
   f.waits_for = nullptr;
   f.caller = 0;
   warp.lane[f.lane] = &f;
@@ -124,6 +125,7 @@ void run_unit(Worker& w, int64_t unit) {
   w.random_state =
       (w.settings.seed * 0x9E3779B97F4A7C15ull) ^ (uint64_t(unit) + 1) * 0xBF58476D1CE4E5B9ull;
   if (!w.random_state) w.random_state = 1;
+  w.unit = unit;
   w.blocks.resize(size_t(count));
   w.live = w.fiber_count = threads * count;
   w.warp_count = warps * count;
@@ -152,13 +154,14 @@ void run_unit(Worker& w, int64_t unit) {
 }
 
 /// The worker of this thread of the host, which keeps its memory from launch to launch.
-Worker& begin_worker(const Launch& l) {
+Worker& begin_worker(const Launch& l, race::Grid& grid) {
   static thread_local Worker w;
   static const bool once = (announce_at_death(), true);
   (void)once;
   worker = &w;
   w.settings = settings();
   w.launch = &l;
+  w.grid = &grid;
   w.error.clear();
   w.tally = {};
   return w;
@@ -180,6 +183,7 @@ void run(const Launch& l) {
   const int threads = int(std::min<int64_t>(wanted, units));
   std::atomic<int64_t> next{0};
   std::string error;
+  race::Grid grid(l);
   {
     const std::lock_guard lock(ledger_lock);
     log_kernel(l);
@@ -188,7 +192,7 @@ void run(const Launch& l) {
   }
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-    Worker& w = begin_worker(l);
+    Worker& w = begin_worker(l, grid);
     try {
       for (int64_t unit; w.error.empty() && (unit = next++) < units;) run_unit(w, unit);
     } catch (const std::exception& e) {  // of the host: memory has run out

@@ -21,17 +21,10 @@ std::atomic<size_t> next_page{1};
 /// How many bytes of each page are in use.
 uint16_t* used = nullptr;
 
-void* reserve(size_t bytes) {
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
-  return memory;
-}
-
 char* allocate_in_range(size_t bytes) {
   static const bool reserved = [] {
-    used = static_cast<uint16_t*>(reserve(range_bytes / page * sizeof(uint16_t)));
-    range_begin = reinterpret_cast<uintptr_t>(reserve(range_bytes));
+    used = static_cast<uint16_t*>(reserve_memory(range_bytes / page * sizeof(uint16_t)));
+    range_begin = reinterpret_cast<uintptr_t>(reserve_memory(range_bytes));
     return true;
   }();
   (void)reserved;
@@ -48,9 +41,17 @@ void release_in_range(char* memory) {
   size_t pages = 0;
   while (used[first + pages]) used[first + pages++] = 0;
   madvise(memory, pages * page, MADV_DONTNEED);
+  race::forget(memory, pages * page);
 }
 
 }  // namespace
+
+void* reserve_memory(size_t bytes) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  return memory;
+}
 
 void check_global(const void* p, size_t bytes) {
   const size_t offset = reinterpret_cast<uintptr_t>(p) - range_begin, end = offset + bytes - 1;

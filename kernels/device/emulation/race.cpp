@@ -5,21 +5,6 @@ namespace kinema::kernels::device::emulation::race {
 
 namespace {
 
-/// Code as 32 bits: all of a program lies within 2 GiB.
-int32_t packed(uintptr_t code) { return int32_t(code - reinterpret_cast<uintptr_t>(&packed)); }
-uintptr_t unpacked(int32_t code) {
-  return reinterpret_cast<uintptr_t>(&packed) + uintptr_t(intptr_t(code));
-}
-
-bool conflict(Kind a, Kind b) { return a == Kind::atomic ? a != b : (a != b || a == Kind::write); }
-
-const char* kind_name(Kind kind) {
-  return kind == Kind::read ? "reads" : kind == Kind::write ? "writes" : "updates";
-}
-const char* race_name(Kind earlier, Kind later) {
-  return later == Kind::read ? "RAW" : earlier == Kind::read ? "WAR" : "WAW";
-}
-
 /// One access, as it goes through the words that it touches.
 struct Access {
   Kind kind;
@@ -37,11 +22,8 @@ struct Access {
   current()->caller = a.code;
   fail(
       "%s shared memory at %u, which thread (%u,%u,%u) %s at %s with no barrier between: a %s race",
-      kind_name(a.kind), a.address, t.x, t.y, t.z,
-      r.kind == Kind::read    ? "read"
-      : r.kind == Kind::write ? "wrote"
-                              : "updated",
-      source_line(unpacked(r.code)), race_name(r.kind, a.kind));
+      kind_name(a.kind), a.address, t.x, t.y, t.z, past_name(r.kind), source_line(unpacked(r.code)),
+      race_name(r.kind, a.kind));
 }
 [[noreturn]] void report(const Access& a, const Record& r) {
   current()->caller = a.code;
@@ -181,6 +163,7 @@ void access_global(const void* p, size_t bytes, Kind kind, uintptr_t code) {
   check_global(p, bytes);
   if (kind != Kind::write) worker->tally.bytes_read += int64_t(bytes);
   if (kind != Kind::read) worker->tally.bytes_written += int64_t(bytes);
+  access_between_blocks(p, bytes, kind, code);
 }
 
 /// Takes the record of transfer t out of the cell's list, or marks it as no longer in flight.

@@ -1,4 +1,7 @@
 #pragma once
+#include <atomic>
+#include <mutex>
+#include <unordered_map>
 #include "kernels/device/emulation/runtime.h"
 
 namespace kinema::kernels::device::emulation::race {
@@ -26,6 +29,19 @@ struct Clock {
   std::vector<uint32_t> threads, agents;
 };
 
+/// What the blocks of one launch know of each other. Accesses of different blocks to the same bytes
+/// of global memory are races unless an atomic of the one after its __threadfence(), and one of the
+/// other on the same word before, stand between: as in is_last_block() and grid_sync(). Found are
+/// those that a word's last write and first read since tell; no right kernel is reported.
+struct Grid {
+  uint64_t serial = 0;
+  std::atomic<bool> watched = false;
+  std::mutex lock;
+  std::unordered_map<const void*, std::vector<uint32_t>> released;  ///< times of teams, by address
+
+  explicit Grid(const Launch&);
+};
+
 void begin_unit();
 
 /// What each of `all` has done so far comes before what each of `waiting` does from here on.
@@ -39,6 +55,12 @@ void take(const Clock& from);
 /// An access of the running thread, to memory of any kind; `code` is the kernel's code that makes
 /// it. Accesses to global memory are counted, and held to the bounds of allocate().
 void access(const void* p, size_t bytes, Kind kind, uintptr_t code);
+/// Behind an atomic, whose access() stands before it: what others released there is seen.
+void after_atomic(const void* p);
+/// __threadfence of the running thread.
+void fence();
+/// Memory of allocate() that is no more.
+void forget(const void* p, size_t bytes);
 /// The same for the runtime, on behalf of the instruction that called it.
 inline void access(const void* p, size_t bytes, Kind kind) {
   if (on) access(p, bytes, kind, current()->caller);

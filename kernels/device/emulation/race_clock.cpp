@@ -17,12 +17,8 @@ Clock& renewed(Clock& clock, const Team& team) {
   return clock;
 }
 
-void merge(std::vector<uint32_t>& into, const std::vector<uint32_t>& from) {
-  if (into.size() < from.size()) into.resize(from.size(), 0);
-  for (size_t i = 0; i < from.size(); ++i) into[i] = std::max(into[i], from[i]);
-}
 /// Times of agents outlive eras, those of threads do not.
-void merge(Clock& into, const Clock& from) {
+void merge_clocks(Clock& into, const Clock& from) {
   if (from.era == into.era) merge(into.threads, from.threads);
   merge(into.agents, from.agents);
 }
@@ -30,7 +26,7 @@ void merge(Clock& into, const Clock& from) {
 /// The past of f goes into `to`; what f does next is later.
 void give(const Fiber& f, Clock& to) {
   Clock& mine = clock_of(f);
-  merge(renewed(to, team_of(f)), mine);
+  merge_clocks(renewed(to, team_of(f)), mine);
   raise(to.threads, size_t(number_in_team(f)), mine.time);
   ++mine.time;
 }
@@ -38,6 +34,11 @@ void give(const Fiber& f, Clock& to) {
 }  // namespace
 
 Clock& clock_of(const Fiber& f) { return renewed(detector.clocks[size_t(id_of(f))], team_of(f)); }
+
+void merge(std::vector<uint32_t>& into, const std::vector<uint32_t>& from) {
+  if (into.size() < from.size()) into.resize(from.size(), 0);
+  for (size_t i = 0; i < from.size(); ++i) into[i] = std::max(into[i], from[i]);
+}
 
 void raise(std::vector<uint32_t>& times, size_t who, uint32_t time) {
   if (times.size() <= who) times.resize(who + 1, 0);
@@ -52,8 +53,12 @@ void begin_unit() {
   d.warps_per_team = worker->warp_count / blocks * team_blocks;
   d.teams.clear();
   for (int b = 0; b < blocks; b += team_blocks)
-    d.teams.push_back(
-        {++d.era, b / team_blocks * d.warps_per_team, d.warps_per_team, b, team_blocks});
+    d.teams.push_back({.era = ++d.era,
+                       .first_warp = b / team_blocks * d.warps_per_team,
+                       .warps = d.warps_per_team,
+                       .first_block = b,
+                       .blocks = team_blocks,
+                       .number = cooperative ? b : worker->unit});
   ++d.unit;
   const size_t threads = size_t(worker->warp_count) * 32;
   if (d.clocks.size() < threads) d.clocks.resize(threads);
@@ -78,7 +83,7 @@ void join(const std::vector<Fiber*>& all, const std::vector<Fiber*>& waiting) {
   } else {
     for (const Fiber* f : all) give(*f, sum);
   }
-  for (const Fiber* f : waiting) merge(clock_of(*f), sum);
+  for (const Fiber* f : waiting) merge_clocks(clock_of(*f), sum);
 }
 
 void join_warp(Warp& warp, uint32_t mask) {
@@ -87,14 +92,14 @@ void join_warp(Warp& warp, uint32_t mask) {
   for (int l = 0; l < 32; ++l)
     if (mask >> l & 1) give(*warp.lane[l], sum);
   for (int l = 0; l < 32; ++l)
-    if (mask >> l & 1) merge(clock_of(*warp.lane[l]), sum);
+    if (mask >> l & 1) merge_clocks(clock_of(*warp.lane[l]), sum);
 }
 
 void give(Clock& to) {
   if (on) give(*current(), to);
 }
 void take(const Clock& from) {
-  if (on) merge(clock_of(*current()), from);
+  if (on) merge_clocks(clock_of(*current()), from);
 }
 
 void give(const Transfer& t, Clock& to) {

@@ -55,6 +55,11 @@ struct Cell {
 struct Team {
   uint32_t era = 0;
   int first_warp = 0, warps = 0, first_block = 0, blocks = 1;
+  // Towards the other teams of the grid, in global memory.
+  int64_t number = 0;
+  uint32_t time = 1, fenced = 0;    ///< now; before the last __threadfence
+  bool has_accessed = false;        ///< since then
+  std::vector<uint32_t> seen = {};  ///< times of other teams
 };
 
 struct Detector {
@@ -76,12 +81,37 @@ inline Team& team_of(const Fiber& f) {
 }
 inline int number_in_team(const Fiber& f) { return id_of(f) - team_of(f).first_warp * 32; }
 
+/// Code as 32 bits: all of a program lies within 2 GiB.
+inline int32_t packed(uintptr_t code) {
+  return int32_t(code - reinterpret_cast<uintptr_t>(&begin_unit));
+}
+inline uintptr_t unpacked(int32_t code) {
+  return reinterpret_cast<uintptr_t>(&begin_unit) + uintptr_t(intptr_t(code));
+}
+
+inline bool conflict(Kind a, Kind b) {
+  return a == Kind::atomic ? a != b : (a != b || a == Kind::write);
+}
+inline const char* kind_name(Kind kind) {
+  return kind == Kind::read ? "reads" : kind == Kind::write ? "writes" : "updates";
+}
+inline const char* past_name(Kind kind) {
+  return kind == Kind::read ? "read" : kind == Kind::write ? "wrote" : "updated";
+}
+inline const char* race_name(Kind earlier, Kind later) {
+  return later == Kind::read ? "RAW" : earlier == Kind::read ? "WAR" : "WAW";
+}
+
 // race_clock.cpp
 /// f's clock in the era of its team.
 Clock& clock_of(const Fiber& f);
+void merge(std::vector<uint32_t>& into, const std::vector<uint32_t>& from);
 void raise(std::vector<uint32_t>& times, size_t who, uint32_t time);
 inline uint32_t seen(const std::vector<uint32_t>& times, size_t who) {
   return who < times.size() ? times[who] : 0;
 }
+
+// race_global.cpp
+void access_between_blocks(const void* p, size_t bytes, Kind kind, uintptr_t code);
 
 }  // namespace kinema::kernels::device::emulation::race

@@ -13,6 +13,9 @@ namespace kinema::kernels::device::emulation {
 
 struct Warp;
 struct Block;
+namespace race {
+struct Grid;
+}
 struct InFlight;
 
 /// One CUDA thread.
@@ -24,6 +27,7 @@ struct Fiber : Place {
   Block* home = nullptr;
   unsigned number = 0;  ///< in the block
   bool done = false;
+  uint16_t arrived_at = 0;          ///< barriers of the block that are not full, as bits
   const char* waits_for = nullptr;  ///< what it was parked in last
   uintptr_t caller = 0;             ///< the kernel's code that called the vocabulary last
 };
@@ -83,6 +87,8 @@ struct Worker {
   uint64_t random_state = 1;
   Settings settings;
   const Launch* launch = nullptr;
+  race::Grid* grid = nullptr;           ///< of the launch
+  int64_t unit = 0;                     ///< its number in the launch
   std::vector<Fiber*> idle;             ///< that loop until something changes
   int idle_rounds = 0;                  ///< since a thread did something else
   std::shared_ptr<InFlight> in_flight;  ///< nothing before the unit's first asynchronous operation
@@ -116,6 +122,8 @@ void announce_at_death();
 /// its range, where it has one of its own (range_begin, range_bytes), as under the race detector.
 void check_global(const void* p, size_t bytes);
 extern uintptr_t range_begin;
+/// Zeros, which take memory page by page when they are first touched.
+void* reserve_memory(size_t bytes);
 constexpr size_t range_bytes = size_t(1) << 38;
 
 // fiber.cpp

@@ -57,6 +57,7 @@ void sync_warp(uint32_t mask) {
 void thread_fence() {
   EMULATION_NOTE_CALLER();
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  race::fence();
 }
 
 }  // namespace kinema::kernels::device::emulation
