@@ -16,7 +16,7 @@ constexpr int64_t channels = 64;
 /// Rows of 64 channels: 2^26 + 3 of them, or a few.
 int64_t rows() {
   const bool gpu = device_runs().front().backend == Backend::cuda;
-  return gpu ? (int64_t(1) << 26) + 3 : small() ? 67 : 515;
+  return gpu ? (int64_t(1) << 26) + 3 : small() ? 131 : 515;
 }
 
 /// A tensor in device memory, [rows, channels...], too large for the host.
