@@ -23,11 +23,16 @@ struct AdamW {
                View working);
 };
 extern const AdamW adamw_reference, adamw_cpu;
+KERNELS_OPTIONAL extern const AdamW adamw_cuda, adamw_emulated;
 inline constexpr AdamW adamw_meta = {ignored};
 
 inline const AdamW& adamw(Backend b) {
   return select<AdamW>("adamw", b,
-                       {.reference = &adamw_reference, .cpu = &adamw_cpu, .meta = &adamw_meta});
+                       {.reference = &adamw_reference,
+                        .cpu = &adamw_cpu,
+                        .cuda = &adamw_cuda,
+                        .emulated = &adamw_emulated,
+                        .meta = &adamw_meta});
 }
 
 inline void check_adamw_options(const AdamWOptions& o) {

@@ -26,6 +26,12 @@ class WorkingCopy {
   RowOffsets offset_;
 };
 
+/// Calls f with a zero of the type of a working copy; of bf16 where it is not given.
+template <class F>
+decltype(auto) dispatch_narrow(const View& working, F&& f) {
+  return working && working.dtype == Dtype::f16 ? f(f16{}) : f(bf16{});
+}
+
 /// Throws Error unless `working` can hold w, rounded.
 inline void check_working_copy(const char* op, const View& w, const View& working) {
   if (!working) return;

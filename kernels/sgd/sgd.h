@@ -20,10 +20,16 @@ struct Sgd {
   void (*step)(Stream, const SgdOptions&, View w, View g, View v, bool first_step, View working);
 };
 extern const Sgd sgd_reference, sgd_cpu;
+KERNELS_OPTIONAL extern const Sgd sgd_cuda, sgd_emulated;
 inline constexpr Sgd sgd_meta = {ignored};
 
 inline const Sgd& sgd(Backend b) {
-  return select<Sgd>("sgd", b, {.reference = &sgd_reference, .cpu = &sgd_cpu, .meta = &sgd_meta});
+  return select<Sgd>("sgd", b,
+                     {.reference = &sgd_reference,
+                      .cpu = &sgd_cpu,
+                      .cuda = &sgd_cuda,
+                      .emulated = &sgd_emulated,
+                      .meta = &sgd_meta});
 }
 
 inline void check_sgd_options(const SgdOptions& o) {

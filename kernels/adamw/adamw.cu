@@ -1,0 +1,78 @@
+#include "kernels/adamw/adamw.h"
+#include "kernels/device/map.h"
+
+namespace kinema::kernels::device::inline KERNELS_TWIN::adamw {
+
+constexpr int lanes_at_once = pack_lanes<float>, rounds = 2;
+
+struct Factors {
+  float keep;           ///< of w, after decay
+  float beta1, fresh1;  ///< fresh is 1 - beta
+  float beta2, fresh2;
+  float step;  ///< rate / (1 - beta1^t)
+  float root;  ///< 1 / sqrt(1 - beta2^t)
+  float eps;
+
+  Factors(const AdamWOptions& o, int64_t t)
+      : keep(float(1 - o.rate * o.weight_decay)),
+        beta1(float(o.beta1)),
+        fresh1(float(1 - o.beta1)),
+        beta2(float(o.beta2)),
+        fresh2(float(1 - o.beta2)),
+        step(float(o.rate / (1 - std::pow(o.beta1, double(t))))),
+        root(float(1 / std::sqrt(1 - std::pow(o.beta2, double(t))))),
+        eps(float(o.eps)) {}
+
+  /// The new w; m and v move on.
+  KERNELS_INLINE float next(float w, float g, float& m, float& v) const {
+    m = beta1 * m + fresh1 * g;
+    v = beta2 * v + fresh2 * g * g;
+    return keep * w - step * m / (sqrtf(v) * root + eps);
+  }
+};
+
+/// All parameters in one pass, as they lie in one arena: reads w, g, m and v once, writes w, m, v
+/// and the working copy, where it is given, once.
+template <class Working, int N>
+__global__ void __launch_bounds__(map_threads)
+    step_kernel(Walk walk, Factors factors, InOut<float> w, Input<float> g, InOut<float> m,
+                InOut<float> v, Output<Working> working) {
+  map<N, rounds>(
+      walk,
+      [factors](int64_t, auto& weight, const auto& gradient, auto& mean, auto& square,
+                auto& narrow) {
+#pragma unroll
+        for (int k = 0; k < weight.size; ++k) {
+          weight.lane[k] =
+              factors.next(weight.lane[k], gradient.lane[k], mean.lane[k], square.lane[k]);
+          narrow.lane[k] = from_float<Working>(weight.lane[k]);
+        }
+      },
+      w, g, m, v, working);
+}
+
+void step(Stream stream, const AdamWOptions& o, int64_t t, View w, View g, View m, View v,
+          View working) {
+  check_adamw(o, t, w, g, m, v, working);
+  check(w.dtype == Dtype::f32, "adamw: expected f32 weights, got ", w.dtype);
+  if (!w.size()) return;
+  dispatch_narrow(working, [&]<class Working>(Working) {
+    walk_packs<lanes_at_once>({w, g, m, v, working}, [&](const Walk& walk, auto lanes) {
+      launch("adamw.step", step_kernel<Working, lanes()>, walk.geometry(rounds), stream, walk,
+             Factors(o, t), InOut<float>(walk, w, true), Input<float>(walk, g),
+             InOut<float>(walk, m, true), InOut<float>(walk, v, true),
+             Output<Working>(walk, working));
+    });
+  });
+}
+
+// Instantiations: beside bf16 (which serves where there is no working copy) and f16; in packs of 16
+// bytes of w and of one element.
+
+}  // namespace kinema::kernels::device::inline KERNELS_TWIN::adamw
+
+namespace kinema::kernels {
+
+const AdamW KERNELS_DEVICE(adamw) = {.step = device::adamw::step};
+
+}  // namespace kinema::kernels
