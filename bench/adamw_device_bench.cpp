@@ -19,7 +19,7 @@ std::vector<Case> cases(const Settings& s) {
                        const View w = memory.random(c.w, Dtype::f32),
                                   g = memory.random(c.w, Dtype::f32),
                                   m = memory.random(c.w, Dtype::f32),
-                                  v = memory.random(c.w, Dtype::f32),
+                                  v = memory.labels(c.w, Dtype::f32, 100),
                                   working = copies ? memory.empty(c.w, Dtype::bf16) : View{};
                        return [=](Stream stream) {
                          device_op(s, &kernels::adamw_cuda, &kernels::adamw_emulated)
