@@ -2,6 +2,8 @@
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::batch_norm {
 
+constexpr int resident = 4;  // blocks of a multiprocessor: with 64 registers a thread
+
 /// Count, mean and M2 = sum of (d - mean)^2 of N channels of some rows; d = x - near, near being
 /// the channel's first value: so a mean far from 0 costs no bits.
 template <int N>
@@ -43,7 +45,7 @@ KERNELS_INLINE Moments<N> moments_of(const Tile<U, T, N>& x, const float (&near)
 
 /// Mean and M2 of each chunk of rows; `near` of each channel.
 template <class T, int N>
-__global__ void __launch_bounds__(threads, 4)
+__global__ void __launch_bounds__(threads, resident)
     moments_kernel(Split split, Rows<const T> x, Partial* partials, float* near) {
   KERNELS_SHARED(float, first_row, most_channels);
   each_channel<N>([&](int i, int64_t c) {
@@ -104,7 +106,7 @@ void take_moments(Stream stream, const char* name, const View& x, const Statisti
   if (!x.shape[-1]) return;
   dispatch_activation("batch_norm", x.dtype, [&]<class T>(T) {
     with_lanes<T>(takes_packs(x), [&](auto lanes) {
-      const Split split(x, lanes);
+      const Split split(x, lanes, resident);
       const int64_t partials = split.channels * split.blocks;
       const Workspace memory(stream, partials * int64_t(sizeof(Partial)) + split.channels * 4);
       Partial* const parts = memory.data<Partial>();
@@ -139,10 +141,11 @@ struct Apply {
   bool relu;
 };
 
-/// This thread's rows, at_once of them at a time.
-template <int at_once, bool with_residual, class T, int N>
-KERNELS_INLINE void apply_rows(const Split& split, const Apply<T>& a, const float (&mean)[N],
-                               const float (&scale)[N], const float (&beta)[N]) {
+/// This thread's rows, at_once of them at a time. The numbers of its channels stay in shared
+/// memory: registers are for what is on its way.
+template <int at_once, bool with_residual, int N, class T>
+KERNELS_INLINE void apply_rows(const Split& split, const Apply<T>& a, const float* mean,
+                               const float* scale, const float* beta) {
   const int64_t c = own_channel<N>();
   each_row<at_once, true>(split, [&](auto count, int64_t row, int64_t step) {
     Tile<count, T, N> x, residual;
@@ -160,7 +163,7 @@ KERNELS_INLINE void apply_rows(const Split& split, const Apply<T>& a, const floa
 }
 
 template <class T, int N>
-__global__ void __launch_bounds__(threads, 3)
+__global__ void __launch_bounds__(threads, resident)
     apply_kernel(Split split, Apply<T> a, Channels channels) {
   KERNELS_SHARED(float, means, most_channels);
   KERNELS_SHARED(float, scales, most_channels);
@@ -173,14 +176,11 @@ __global__ void __launch_bounds__(threads, 3)
   });
   __syncthreads();
   if (own_channel<N>() >= split.channels) return;
-  float mean[N], scale[N], beta[N];
-  take_own(means, mean);
-  take_own(scales, scale);
-  take_own(betas, beta);
+  const unsigned first = threadIdx.x * N;
   if (a.residual)
-    apply_rows<2, true>(split, a, mean, scale, beta);
+    apply_rows<2, true, N>(split, a, means + first, scales + first, betas + first);
   else
-    apply_rows<4, false>(split, a, mean, scale, beta);
+    apply_rows<N == 8 ? 3 : 4, false, N>(split, a, means + first, scales + first, betas + first);
 }
 
 void apply(Stream stream, const char* name, const View& x, const BatchNormEpilogue& e,
@@ -188,7 +188,7 @@ void apply(Stream stream, const char* name, const View& x, const BatchNormEpilog
   if (!x.shape[-1]) return;
   dispatch_activation("batch_norm", x.dtype, [&]<class T>(T) {
     with_lanes<T>(takes_packs(x) && takes_packs(e.residual) && takes_packs(y), [&](auto lanes) {
-      const Split split(x, lanes);
+      const Split split(x, lanes, resident);
       launch(name, apply_kernel<T, lanes>, split.geometry(), stream, split,
              Apply<T>{Rows<const T>(x), Rows<const T>(e.residual), Written<T>(y), e.relu},
              channels);

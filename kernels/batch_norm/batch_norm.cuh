@@ -8,11 +8,12 @@ namespace kinema::kernels::device::inline KERNELS_TWIN::batch_norm {
 constexpr int threads = 256;
 constexpr int most_channels = 512;  // of a block, whose parameters lie in shared memory
 
-/// How M rows of C channels are dealt out. A block of (columns, height) threads takes a chunk of
+/// How M rows of C channels are dealt out, to as many blocks as `resident` full ones a
+/// multiprocessor. A block of (columns, height) threads takes a chunk of
 /// rows (blockIdx.x) of a tile of channels (blockIdx.y); a thread owns a pack of channels and goes
 /// down every height-th row. So warps read neighbouring packs, and rows where these are short.
 struct Split {
-  Split(const View& x, int lanes);
+  Split(const View& x, int lanes, int resident);
   Geometry geometry() const {
     return {.grid = dim3(blocks, tiles), .block = dim3(columns, height)};
   }
@@ -28,18 +29,19 @@ struct Split {
   unsigned blocks, tiles, columns, height;
 };
 
-inline Split::Split(const View& x, int lanes) : rows(RowIndex(x).rows()), channels(x.shape[-1]) {
+inline Split::Split(const View& x, int lanes, int resident)
+    : rows(RowIndex(x).rows()), channels(x.shape[-1]) {
   const auto per = [](int64_t n, int64_t d) { return (n + d - 1) / d; };
   const int64_t packs = per(channels, lanes);
   const int64_t widest = std::min<int64_t>(threads, most_channels / lanes);
   tiles = unsigned(per(packs, widest));
   columns = unsigned(per(packs, tiles));
   height = unsigned(threads / columns);
-  // As many as run at once with 64 registers a thread, so that none waits for another to end.
-  const int64_t resident =
-      int64_t(gpu().multiprocessors) * 1024 / round_up(int64_t(columns) * height, 32);
+  // As many as run at once, so that none waits for another to end.
+  const int64_t at_once =
+      int64_t(gpu().multiprocessors) * resident * threads / round_up(int64_t(columns) * height, 32);
   const int64_t step = int64_t(height) * 4, steps = per(rows, step);
-  const int64_t most = std::clamp<int64_t>(resident / tiles, 1, std::max<int64_t>(1, steps));
+  const int64_t most = std::clamp<int64_t>(at_once / tiles, 1, std::max<int64_t>(1, steps));
   chunk = step * std::max<int64_t>(1, per(steps, most));
   blocks = unsigned(std::max<int64_t>(1, per(rows, chunk)));
   share = 1 / double(rows);
@@ -150,37 +152,6 @@ inline Geometry finishing(const Split& split) {
   return {.grid = blocks_for(split.channels * finishing_threads, finishing_threads),
           .block = finishing_threads};
 }
-
-/// A tensor that is written, or added to; nothing is, where it is not given.
-template <class T>
-struct Written {
-  explicit Written(const View& v, bool accumulate_ = false)
-      : rows(v), tail(v.tail), accumulate(accumulate_) {}
-  KERNELS_INLINE explicit operator bool() const { return bool(rows); }
-
-  /// lane(i) for channels c + i. Packs reach into the zero lanes, where it must be 0; elements do
-  /// not, so that who stores the last zeroes them.
-  template <int N, class F>
-  KERNELS_INLINE void put(int64_t row, int64_t c, int64_t channels, F lane) const {
-    T* const to = rows(row) + c;
-    Pack<T, N> pack;
-    if (accumulate) {
-      pack = load_pack<N>(to);
-#pragma unroll
-      for (int i = 0; i < N; ++i) pack.lane[i] = from_float<T>(lane(i) + to_float(pack.lane[i]));
-    } else {
-#pragma unroll
-      for (int i = 0; i < N; ++i) pack.lane[i] = from_float<T>(lane(i));
-    }
-    store_pack<N>(to, pack);
-    if (N == 1 && c + 1 == channels)
-      for (int64_t k = 1; k <= tail; ++k) to[k] = from_float<T>(0);
-  }
-
-  Rows<T> rows;
-  int64_t tail;
-  bool accumulate;
-};
 
 /// The output before residual and ReLU. Forward and backward must round alike, or the ReLU's mask
 /// would differ: that the multiply-add is fused is said here, not left to the compiler.

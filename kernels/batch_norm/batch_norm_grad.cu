@@ -2,6 +2,8 @@
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::batch_norm {
 
+constexpr int resident = 3;  // blocks of a multiprocessor: with 80 registers a thread
+
 /// What is read of the activations. x is not given where nothing depends on it; y is, where it
 /// tells what the ReLU let pass.
 template <class T>
@@ -90,7 +92,7 @@ struct Sums {
 /// All that needs no total: the sums of each chunk, if `partials` is given; dresidual = g, and in
 /// inference dx = gamma * rstd * g, if wanted.
 template <class T, int N>
-__global__ void __launch_bounds__(threads, 3)
+__global__ void __launch_bounds__(threads, resident)
     grad_sums_kernel(Split split, Read<T> from, GradChannels channels, Partial* partials,
                      Written<T> dx, Written<T> dresidual) {
   const Own own = numbers_of<N>(split, channels);
@@ -146,7 +148,7 @@ __global__ void __launch_bounds__(finishing_threads)
 
 /// dx in training: gamma * rstd * (g - first - (x - mean) * second).
 template <class T, int N>
-__global__ void __launch_bounds__(threads, 3)
+__global__ void __launch_bounds__(threads, resident)
     grad_input_kernel(Split split, Read<T> from, GradChannels channels, const Partial* factors,
                       Written<T> dx) {
   KERNELS_SHARED(float, firsts, most_channels);
@@ -181,7 +183,7 @@ void grad_as(Stream stream, const char* name, const BatchNormKept& k, const View
   bool packs = takes_packs(dy);
   for (const View& v : {x, y, to.dx.view, to.dresidual.view}) packs &= takes_packs(v);
   with_lanes<T>(packs, [&](auto lanes) {
-    const Split split(k.x, lanes);
+    const Split split(k.x, lanes, resident);
     const int64_t count = sums ? split.channels * split.blocks : 0;
     const Workspace memory(stream, (count + split.channels) * int64_t(sizeof(Partial)));
     Partial* const partials = sums ? memory.data<Partial>() : nullptr;

@@ -18,6 +18,37 @@ struct Rows {
   RowIndex offset;
 };
 
+/// A tensor that is written, or added to; none where the View is not given.
+template <class T>
+struct Written {
+  explicit Written(const View& v, bool accumulate_ = false)
+      : rows(v), tail(v.tail), accumulate(accumulate_) {}
+  KERNELS_INLINE explicit operator bool() const { return bool(rows); }
+
+  /// lane(i) for channels c + i. Packs reach into the zero lanes, where it must be 0; elements do
+  /// not, so that who stores the last zeroes them.
+  template <int N, class F>
+  KERNELS_INLINE void put(int64_t row, int64_t c, int64_t channels, F lane) const {
+    T* const to = rows(row) + c;
+    Pack<T, N> pack;
+    if (accumulate) {
+      pack = load_pack<N>(to);
+#pragma unroll
+      for (int i = 0; i < N; ++i) pack.lane[i] = from_float<T>(lane(i) + to_float(pack.lane[i]));
+    } else {
+#pragma unroll
+      for (int i = 0; i < N; ++i) pack.lane[i] = from_float<T>(lane(i));
+    }
+    store_pack<N>(to, pack);
+    if (N == 1 && c + 1 == channels)
+      for (int64_t k = 1; k <= tail; ++k) to[k] = from_float<T>(0);
+  }
+
+  Rows<T> rows;
+  int64_t tail;
+  bool accumulate;
+};
+
 /// True if each row of v may be read and written in packs of 16 bytes: rows begin on such, and the
 /// last pack ends in elements or in zero lanes of v. So may a tensor that is not given.
 inline bool takes_packs(const View& v) {
