@@ -166,27 +166,50 @@ TEST(TensorCoreConformance, Tf32KeepsTenBits) {
   }
 }
 
-TEST(TensorCoreConformance, RegistersHoldTwoRoundedNumbers) {
+/// Numbers of many sizes; then ties of tf32 and of f16, and what is none of the usual numbers.
+std::vector<float> values_of_registers() {
   std::mt19937 source(4);
   std::vector<float> in(register_values);
   for (float& v : in) v = std::bit_cast<float>(uint32_t(source()) % 0x0d000000u + 0x3a000000u);
-  in[0] = 1 + 0x1p-11f;  // ties: of tf32, and of f16 below
-  in[1] = -1 - 0x1p-11f;
-  in[2] = 1 + 0x1.8p-10f;
-  in[3] = 1 + 0x1p-8f;
+  const uint32_t special[] = {0x3f801000, 0xbf801000, 0x3f803000, 0x3f808000, 0x7f800000,
+                              0xff800000, 0x7fc00000, 0xffc01234, 0x7f7fffff, 0x80000000,
+                              0x00000001, 0x80001000, 0x007fffff, 0x00003000, 0x33000000};
+  for (size_t i = 0; i < std::size(special); ++i) in[i] = std::bit_cast<float>(special[i]);
+  return in;
+}
+
+/// The nearest multiple of 2^-10 of the power of two below v, ties away from zero: std::round.
+float nearest_tf32(float v) {
+  if (!std::isfinite(v) || v == 0) return v;
+  const double unit = std::ldexp(1.0, std::max(std::ilogb(v), -126) - 10);
+  return float(std::round(v / unit) * unit);
+}
+
+template <class T>
+void expect_pairs(const DeviceRun& run, Probe probe, const std::vector<float>& in) {
+  const auto got = probed<uint32_t>(run, probe, in, in.size() / 2);
+  for (size_t i = 0; i < in.size(); ++i) {
+    const auto bits = uint16_t(got[i / 2] >> i % 2 * 16);
+    if (std::isnan(in[i]))
+      EXPECT_TRUE(std::isnan(float(std::bit_cast<T>(bits)))) << run.name;
+    else
+      EXPECT_EQ(bits, T(in[i]).bits) << run.name << ": " << in[i];
+  }
+}
+
+TEST(TensorCoreConformance, RegistersHoldRoundedNumbers) {
+  const std::vector<float> in = values_of_registers();
   for (const DeviceRun& run : device_runs()) {
-    const size_t pairs = register_values / 2;
-    const auto brain = probed<uint32_t>(run, device(run).register_bf16, in, pairs);
-    const auto half = probed<uint32_t>(run, device(run).register_f16, in, pairs);
+    expect_pairs<bf16>(run, device(run).register_bf16, in);
+    expect_pairs<f16>(run, device(run).register_f16, in);
     const auto tf32 = probed<uint32_t>(run, device(run).tf32, in, in.size());
     for (size_t i = 0; i < in.size(); ++i) {
-      const unsigned shift = i % 2 * 16;
-      EXPECT_EQ(brain[i / 2] >> shift & 0xffff, bf16(in[i]).bits) << run.name << ": " << in[i];
-      EXPECT_EQ(half[i / 2] >> shift & 0xffff, f16(in[i]).bits) << run.name << ": " << in[i];
-      // Nearest multiple of 2^-10 of the power of two below, ties away from zero: std::round.
-      const double unit = std::ldexp(1.0, std::ilogb(in[i]) - 10);
-      EXPECT_EQ(std::bit_cast<float>(tf32[i] & ~0x1fffu), std::round(in[i] / unit) * unit)
-          << run.name << ": " << in[i];
+      const auto got = std::bit_cast<float>(tf32[i] & ~0x1fffu);
+      if (std::isnan(in[i]))
+        EXPECT_TRUE(std::isnan(got)) << run.name;
+      else
+        EXPECT_EQ(std::bit_cast<uint32_t>(got), std::bit_cast<uint32_t>(nearest_tf32(in[i])))
+            << run.name << ": " << in[i];
     }
   }
 }
