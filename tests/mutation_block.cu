@@ -100,10 +100,11 @@ template <Fault F>
 __global__ void stencil_kernel(const float* in, float* out) {
   constexpr int width = test::stencil_width, count = test::stencil_rows * width;
   KERNELS_SHARED(float, tile, 66);
-  const int t = int(threadIdx.x), i = int(blockIdx.x) * 64 + t;
+  const int first = int(blockIdx.x) * (F == Fault::blocks_overlap ? 62 : 64);
+  const int t = int(threadIdx.x), i = first + t;
   constexpr int filled = F == Fault::shared_index_off_by_one ? 67 : 66;
   for (int k = t; k < filled; k += 64) {
-    const int from = int(blockIdx.x) * 64 + k - 1;
+    const int from = first + k - 1;
     const bool inside = from >= 0 && (from < count || F == Fault::unguarded_load);
     tile[k] = inside ? in[from] : 0.0f;
   }
@@ -176,7 +177,7 @@ void two_passes(Stream stream, Fault fault, const void* in, void* out) {
 void stencil(Stream stream, Fault fault, const void* in, void* out) {
   constexpr int blocks = (test::stencil_rows * test::stencil_width + 63) / 64;
   with_fault<Fault::padding_off_by_one, Fault::unguarded_load, Fault::unguarded_store,
-             Fault::shared_index_off_by_one>(fault, [&]<Fault F>() {
+             Fault::shared_index_off_by_one, Fault::blocks_overlap>(fault, [&]<Fault F>() {
     launch("mutants.stencil", stencil_kernel<F>, {.grid = blocks, .block = 64}, stream,
            static_cast<const float*>(in), static_cast<float*>(out));
   });

@@ -29,6 +29,7 @@ enum class Fault : int {
   unguarded_load,
   unguarded_store,
   shared_index_off_by_one,
+  blocks_overlap,
   // product: tiles by cp.async, two stages; ldmatrix, mma
   one_group_too_many,
   no_commit,
