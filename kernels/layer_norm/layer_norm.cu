@@ -13,7 +13,7 @@ struct Forward {
   const float *gamma, *beta;
   float *mean, *rstd;
   int64_t rows, channels;
-  float eps;
+  float eps, per_channel;  ///< 1 / channels; 0 of none
   int group;
 };
 
@@ -24,10 +24,10 @@ struct Moments {
 };
 
 /// From the sums over a row of x - near and of its square.
-KERNELS_INLINE Moments moments(float near, const float (&sums)[2], int64_t channels, float eps) {
-  const float count = channels ? float(channels) : 1.f, rest = sums[0] / count;
-  const float var = sums[1] / count - rest * rest;
-  return {near, rest, 1.f / sqrtf(max_or_nan(0.f, var) + eps)};
+template <class T>
+KERNELS_INLINE Moments moments(const Forward<T>& a, float near, const float (&sums)[2]) {
+  const float rest = sums[0] * a.per_channel, var = sums[1] * a.per_channel - rest * rest;
+  return {near, rest, rsqrtf(max_or_nan(0.f, var) + a.eps)};
 }
 
 /// d, N elements of x - near, becomes y.
@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(row_threads, resident) forward_kernel(Forward<
       for (int k = 0; k < N; ++k) sum[0] += x[i][k];
     }
     group_sum(g, sum);
-    const float near = channels ? sum[0] / float(channels) : 0.f;
+    const float near = sum[0] * a.per_channel;
 #pragma unroll
     for (int i = 0; i < packs; ++i) {
 #pragma unroll
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(row_threads, resident) forward_kernel(Forward<
       }
     }
     group_sum(g, sums);
-    const Moments m = moments(near, sums, channels, a.eps);
+    const Moments m = moments(a, near, sums);
     if (live && g.lane == 0) save(a, m, row);
 #pragma unroll
     for (int i = 0; i < packs; ++i) {
@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(row_threads) forward_rereading_kernel(Forward<
       for (int k = 0; k < N; ++k) sum[0] += x[k];
     }
     group_sum(g, sum);
-    const float near = sum[0] / float(a.channels);
+    const float near = sum[0] * a.per_channel;
     for (int64_t c = first; c < a.channels; c += step) {
       load_part<N>(from + c, rest_of<N>(c, a.channels), near, x);
 #pragma unroll
@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(row_threads) forward_rereading_kernel(Forward<
       }
     }
     group_sum(g, sums);
-    const Moments m = moments(near, sums, a.channels, a.eps);
+    const Moments m = moments(a, near, sums);
     if (threadIdx.x == 0) save(a, m, row);
     for (int64_t c = first; c < a.channels; c += step) {
       const int rest = rest_of<N>(c, a.channels);
@@ -151,6 +151,7 @@ void forward(Stream stream, const LayerNormOptions& o, View x, const LayerNormPa
                          rows,
                          channels,
                          float(o.eps),
+                         channels ? float(1 / double(channels)) : 0.f,
                          plan.group};
       launch("layer_norm.forward",
              plan.in_registers ? forward_kernel<T, lanes> : forward_rereading_kernel<T, lanes>,

@@ -13,6 +13,7 @@ struct Grad {
   float* means;     ///< [rows][2], of g and g * xhat; where a row is not held
   float* partials;  ///< [blocks][2][channels], of dgamma and dbeta; null if not wanted
   int64_t rows, channels;
+  float per_channel;  ///< 1 / channels
   int group;
   bool accumulate;
 };
@@ -90,8 +91,8 @@ __global__ void __launch_bounds__(row_threads, resident) grad_kernel(Grad<T> a) 
       }
     }
     group_sum(g, means);
-    means[0] /= float(a.channels);
-    means[1] /= float(a.channels);
+    means[0] *= a.per_channel;
+    means[1] *= a.per_channel;
     if (!to) continue;
 #pragma unroll
     for (int i = 0; i < packs; ++i)
@@ -124,8 +125,8 @@ __global__ void __launch_bounds__(row_threads) row_means_kernel(Grad<T> a) {
     }
     group_sum(g, sums);
     if (threadIdx.x == 0) {
-      a.means[2 * row] = sums[0] / float(a.channels);
-      a.means[2 * row + 1] = sums[1] / float(a.channels);
+      a.means[2 * row] = sums[0] * a.per_channel;
+      a.means[2 * row + 1] = sums[1] * a.per_channel;
     }
   }
 }
@@ -237,6 +238,7 @@ void grad(Stream stream, const LayerNormKept& k, View dy, const LayerNormTargets
                     .partials = nullptr,
                     .rows = layer_norm_rows(k.x),
                     .channels = k.x.shape[-1],
+                    .per_channel = float(1 / double(k.x.shape[-1])),
                     .group = 1,
                     .accumulate = to.dx.accumulate};
     with_lanes<T>(takes_packs(k.x) && takes_packs(dy) && takes_packs(to.dx.view),

@@ -17,9 +17,12 @@ namespace kinema::kernels {
 /// second reading of the logits goes through memory.
 /// softmax alone takes x and p of any rank, over the last axis.
 /// The largest logit of each row is subtracted first, so that no exponential overflows.
+/// Device code holds a row in registers: up to 4096 classes, or 2048 where rows do not begin and
+/// end on 16 bytes; longer ones are read twice where p or dlogits are wanted.
 /// Source: Szegedy et al., arXiv:1512.00567, section 7 (smoothing), as PyTorch has it.
 /// Errors: shapes or types that do not fit; N = 0 (a mean over nothing); a label outside of [0,K),
-/// named with its row; smoothing outside of [0,1].
+/// named with its row; smoothing outside of [0,1]. Device code sees labels when the caller has gone
+/// on: one that is no class makes the loss NaN, and its row of dlogits.
 struct SoftmaxCrossEntropy {
   void (*forward)(Stream, const SoftmaxCrossEntropyOptions&, View logits, View labels, View loss,
                   View probabilities);
@@ -30,6 +33,8 @@ struct SoftmaxCrossEntropy {
   void (*softmax)(Stream, View x, View p);
 };
 extern const SoftmaxCrossEntropy softmax_cross_entropy_reference, softmax_cross_entropy_cpu;
+KERNELS_OPTIONAL extern const SoftmaxCrossEntropy softmax_cross_entropy_cuda,
+    softmax_cross_entropy_emulated;
 inline constexpr SoftmaxCrossEntropy softmax_cross_entropy_meta = {ignored, ignored, ignored,
                                                                    ignored};
 
@@ -37,6 +42,8 @@ inline const SoftmaxCrossEntropy& softmax_cross_entropy(Backend b) {
   return select<SoftmaxCrossEntropy>("softmax_cross_entropy", b,
                                      {.reference = &softmax_cross_entropy_reference,
                                       .cpu = &softmax_cross_entropy_cpu,
+                                      .cuda = &softmax_cross_entropy_cuda,
+                                      .emulated = &softmax_cross_entropy_emulated,
                                       .meta = &softmax_cross_entropy_meta});
 }
 
