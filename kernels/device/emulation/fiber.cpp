@@ -1,6 +1,7 @@
 #include <sys/mman.h>
 #include <cstdio>
 #include <new>
+#include <utility>
 #include "kernels/device/emulation/runtime.h"
 #ifdef KINEMA_ASAN
 #include <sanitizer/asan_interface.h>
@@ -78,14 +79,17 @@ extern "C" void kinema_start_fiber() {
     worker->stack_bytes = bytes;
   }
 #endif
-  char thrown[400] = "";
-  try {
-    worker->launch->run(worker->launch->context);
-  } catch (const std::exception& e) {
-    std::snprintf(thrown, sizeof thrown, "%s", e.what());
+  for (;;) {  // thread after thread, as long as each comes to its end without a wait
+    char thrown[400];
+    thrown[0] = 0;
+    try {
+      worker->launch->run(worker->launch->context);
+    } catch (const std::exception& e) {
+      std::snprintf(thrown, sizeof thrown, "%s", e.what());
+    }
+    if (*thrown) fail("the kernel threw: %s", thrown);
+    finish();
   }
-  if (*thrown) fail("the kernel threw: %s", thrown);
-  finish();
 }
 
 Worker::~Worker() {
@@ -103,14 +107,34 @@ void reserve_stacks(Worker& w, int count) {
   w.stack_count = count;
 }
 
-void abandon_stacks([[maybe_unused]] Worker& w) {
+void reset_stacks(Worker& w) {
 #ifdef KINEMA_ASAN
-  __asan_unpoison_memory_region(w.stacks, stack_stride * size_t(w.fiber_count));
+  // Fibers that an error has stopped leave their frames behind.
+  if (!w.error.empty())
+    __asan_unpoison_memory_region(w.stacks, stack_stride * size_t(w.stacks_begun));
 #endif
+  w.stacks_begun = 0;
+  w.free_stacks.clear();
 }
 
-void prepare(Fiber& f, int slot) {
-  f.stack = worker->stacks + stack_stride * size_t(slot);
+void take_over(Fiber& to) {
+  Fiber& from = *current();
+  to.stack = std::exchange(from.stack, nullptr);
+  to.stack_bytes = from.stack_bytes;
+  here = &to;
+}
+
+namespace {
+
+/// Gives f a stack on which it will start at the beginning of the kernel.
+void prepare(Fiber& f) {
+  Worker& w = *worker;
+  if (w.free_stacks.empty()) {
+    f.stack = w.stacks + stack_stride * size_t(w.stacks_begun++);
+  } else {
+    f.stack = w.free_stacks.back();
+    w.free_stacks.pop_back();
+  }
   f.stack_bytes = stack_stride & ~size_t(15);
   // As if kinema_switch_stack had been called from in front of kinema_start_fiber.
   const auto top = (reinterpret_cast<uintptr_t>(f.stack) + f.stack_bytes) & ~uintptr_t(15);
@@ -121,9 +145,13 @@ void prepare(Fiber& f, int slot) {
   f.stack_pointer = frame;
 }
 
-void switch_to(Fiber* to, [[maybe_unused]] bool for_good) {
+}  // namespace
+
+void switch_to(Fiber* to, bool for_good) {
   Fiber* from = current();
   void** save = from ? &from->stack_pointer : &worker->stack_pointer;
+  if (to && !to->stack) prepare(*to);
+  if (from && for_good) worker->free_stacks.push_back(from->stack);
   here = to;
 #ifdef KINEMA_ASAN
   void* fake_stack = nullptr;

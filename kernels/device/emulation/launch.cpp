@@ -91,26 +91,37 @@ void check_geometry(const Launch& l) {
 /// Blocks that run together, as a box of the grid.
 dim3 unit_of(const Launch& l) { return l.cooperative ? l.grid : l.cluster; }
 
-void begin_thread(Fiber& f, Block& b, Warp& warp, unsigned number, int slot) {
-  const dim3 size = b.place.size;
-  f.thread = {number % size.x, number / size.x % size.y, number / (size.x * size.y)};
+void begin_thread(Fiber& f, Block& b, Warp& warp, unsigned number, uint3 thread) {
+  f.thread = thread;
   f.lane = number % 32;
   f.block = &b.place;
   f.home = &b;
   f.warp = &warp;
   f.number = number;
   f.done = false;
+  f.stack = nullptr;
   f.arrived_at = 0;
   f.waits_for = nullptr;
   f.caller = 0;
   warp.lane[f.lane] = &f;
-  prepare(f, slot);
 }
 
 void begin_warp(Warp& warp, int threads) {
   warp.live = warp.ready = threads >= 32 ? ~0u : (1u << threads) - 1;
   warp.priority = uint32_t(random_word());
   for (Meeting& m : warp.meeting) m.mask = 0;
+}
+
+/// All threads of b: x runs fastest.
+void begin_threads(Block& b, int first_fiber, int first_warp) {
+  Worker& w = *worker;
+  const dim3 size = b.place.size;
+  unsigned t = 0;
+  for (unsigned z = 0; z < size.z; ++z)
+    for (unsigned y = 0; y < size.y; ++y)
+      for (unsigned x = 0; x < size.x; ++x, ++t)
+        begin_thread(w.fibers[size_t(first_fiber) + t], b, w.warps[size_t(first_warp) + t / 32], t,
+                     {x, y, z});
 }
 
 /// Runs unit number `unit` of the grid to its end.
@@ -144,13 +155,11 @@ void run_unit(Worker& w, int64_t unit) {
     Block& b = w.blocks[size_t(k)];
     begin_block(b, l, index, k);
     for (int i = 0; i < warps; ++i) begin_warp(w.warps[size_t(k * warps + i)], threads - 32 * i);
-    for (int t = 0; t < threads; ++t)
-      begin_thread(w.fibers[size_t(k * threads + t)], b, w.warps[size_t(k * warps + t / 32)],
-                   unsigned(t), k * threads + t);
+    begin_threads(b, k * threads, k * warps);
   }
   race::begin_unit();
   run_fibers();
-  if (!w.error.empty()) abandon_stacks(w);
+  reset_stacks(w);
 }
 
 /// The worker of this thread of the host, which keeps its memory from launch to launch.

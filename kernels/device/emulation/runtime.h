@@ -21,7 +21,7 @@ struct InFlight;
 /// One CUDA thread.
 struct Fiber : Place {
   void* stack_pointer = nullptr;
-  char* stack = nullptr;
+  char* stack = nullptr;  ///< none before it begins
   size_t stack_bytes = 0;
   Warp* warp = nullptr;
   Block* home = nullptr;
@@ -81,8 +81,9 @@ struct Worker {
   std::vector<Block> blocks;
   int fiber_count = 0, warp_count = 0, live = 0, current_warp = 0;
   char* stacks = nullptr;
-  int stack_count = 0;
-  char* arenas = nullptr;  ///< shared memory of the unit's blocks, side by side
+  int stack_count = 0, stacks_begun = 0;
+  std::vector<char*> free_stacks;  ///< among those begun
+  char* arenas = nullptr;          ///< shared memory of the unit's blocks, side by side
   int arena_count = 0;
   uint64_t random_state = 1;
   Settings settings;
@@ -129,10 +130,11 @@ constexpr size_t range_bytes = size_t(1) << 38;
 // fiber.cpp
 /// Room for `count` fibers of the worker.
 void reserve_stacks(Worker&, int count);
-/// Lets fibers that did not come to their ends be forgotten.
-void abandon_stacks(Worker&);
-/// Gives f stack number `slot`, on which it will start at the beginning of the kernel.
-void prepare(Fiber& f, int slot);
+/// All of them are free: before the first unit, and behind each.
+void reset_stacks(Worker&);
+/// Makes the stack of the running fiber, which has ended, that of one that has not begun, and runs
+/// it from here on.
+void take_over(Fiber&);
 /// Leaves the running fiber, or the host's thread, for `to`; nullptr is the host's thread.
 void switch_to(Fiber* to, bool for_good);
 
@@ -147,8 +149,8 @@ void park(const char* waits_for);
 void park_idle(const char* waits_for);
 /// Lets others run first where the schedule wants that.
 void may_preempt();
-/// Called by a fiber whose kernel has returned; does not return.
-[[noreturn]] void finish();
+/// Called by a fiber whose kernel has returned; returns as another that has not begun.
+void finish();
 
 // warp.cpp
 constexpr uint32_t whole_warp = 0xffffffffu;

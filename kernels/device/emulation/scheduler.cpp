@@ -167,6 +167,7 @@ void finish() {
   leave_block(*me->home);
   leave_flights();
   Fiber* next = worker->live ? pick() : nullptr;
+  if (next && !next->stack) return take_over(*next);
   if (!next && worker->live) worker->error = deadlock();
   switch_to(next, true);
   __builtin_unreachable();
