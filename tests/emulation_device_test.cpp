@@ -1,5 +1,6 @@
 // labels: emulated
 #include "tests/emulation_device_test.h"
+#include <array>
 #include <atomic>
 #include <fstream>
 #include <thread>
@@ -221,6 +222,17 @@ TEST(Emulation, LaunchesThatAGpuRefusesAreRefused) {
             "memory, got 102400");
   EXPECT_EQ(refusal({.grid = {2, 1, 1}, .cluster = {2, 1, 1}}),
             "emulation_test: 99 KB of shared memory has no clusters");
+}
+
+// What beside these makes an index is held in conformance_number_device_test: divisions, rows.
+TEST(Emulation, IndicesGoBeyond2To32) {
+  for (const auto& [block, blocks, threads] : {std::array<unsigned, 3>{1u << 21, 1u << 22, 1024},
+                                               {1u << 22, 1u << 22, 1024},
+                                               {(1u << 31) - 2, (1u << 31) - 1, 1024}}) {
+    const auto [first, step] = kernel.index_of(block, blocks, 1023, threads);
+    EXPECT_EQ(first, int64_t(block) * 1024 + 1023);
+    EXPECT_EQ(step, int64_t(blocks) * 1024);
+  }
 }
 
 TEST(Emulation, GlobalMemoryIsCounted) {

@@ -290,6 +290,16 @@ void run(Stream stream, int* memory) {
          stream, memory);
 }
 
+std::pair<int64_t, int64_t> index_of(unsigned block, unsigned blocks, unsigned thread,
+                                     unsigned size) {
+  const emulation::BlockPlace place{{block, 0, 0}, {size}, {blocks}};
+  emulation::Place here{{thread, 0, 0}, thread % 32, &place};
+  emulation::here = &here;
+  const std::pair<int64_t, int64_t> found{first_index(), index_step()};
+  emulation::here = nullptr;
+  return found;
+}
+
 void shaped(Stream stream, const test::EmulationShape& s) {
   launch("emulation_test", nothing_kernel,
          {.grid = {s.grid[0], s.grid[1], s.grid[2]},
@@ -344,6 +354,7 @@ const EmulationKernels emulation_kernels = {
     .behind_global = run<behind_global_kernel>,
     .before_global = run<before_global_kernel>,
     .misaligned = run<misaligned_kernel>,
+    .index_of = index_of,
     .shaped = shaped,
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <utility>
 #include "kernels/base/backend.h"
 
 namespace kinema::test {
@@ -32,6 +33,9 @@ struct EmulationKernels {
   EmulationRun different_operations, not_in_the_mask, endless_wait, grid_sync_alone, throws;
   EmulationRun too_much_shared, no_shared_pointer;
   EmulationRun behind_shared, behind_dynamic, behind_global, before_global, misaligned;
+  /// first_index() and index_step() of a thread in a grid too large to run.
+  std::pair<int64_t, int64_t> (*index_of)(unsigned block, unsigned blocks, unsigned thread,
+                                          unsigned threads);
   void (*shaped)(kernels::Stream, const EmulationShape&);  ///< a kernel that does nothing
 };
 extern const EmulationKernels emulation_kernels;

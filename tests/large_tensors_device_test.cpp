@@ -6,7 +6,8 @@
 
 // Tensors of more than 2^32 elements, on a GPU. In emulation the same tests run on tensors of a few
 // thousand, which shows no more than that they are right; that indices beyond 2^32 are is shown
-// there by the functions that make them, in emulation_device_test.
+// there by the functions that make them, in conformance_number_device_test and
+// emulation_device_test.
 
 namespace kinema::test {
 namespace {
