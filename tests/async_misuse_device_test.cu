@@ -279,7 +279,7 @@ const Misuse misuses[] = {
            "tma_load: expected offsets from 0 to 65535, got 65536 along axis 1"),
     MISUSE(load_from_outside_box,
            "expected a first pixel within the bounding box, 0 to 31, got -1 along axis 1"),
-    MISUSE(load_left_alone, "the block ends while a load that begins here is in flight"),
+    MISUSE(load_left_alone, "the block ends while a copy that begins here is in flight"),
     MISUSE(load_of_odd_bytes, "bulk_load: expected a multiple of 16 bytes, got 24"),
     MISUSE(load_to_missing_block, "tma_load_multicast: the cluster has no block 1"),
     MISUSE(store_left_alone, "while a bulk store may still read shared memory"),

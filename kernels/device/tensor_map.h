@@ -9,6 +9,7 @@ namespace kinema::kernels::device::inline KERNELS_TWIN {
 struct alignas(64) TensorMap {
   uint64_t words[16];
 };
+static_assert(sizeof(TensorMap) == 128);
 
 /// A tensor whose tiles are boxes. Axes are counted from the innermost, axis 0, whose elements lie
 /// side by side. Elements of a box outside of the tensor are read as 0 and not written.

@@ -46,7 +46,7 @@ void leave_flights() {
   leave_cluster();
   if (worker->live == 0 && !in_flight().flights.empty()) {
     current()->caller = in_flight().flights.front().caller;
-    fail("the block ends while a load that begins here is in flight");
+    fail("the block ends while a copy that begins here is in flight");
   }
 }
 
