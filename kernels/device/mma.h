@@ -137,11 +137,6 @@ KERNELS_INLINE uint32_t tf32_register_of(float v) {
                " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" \
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                   \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
-#else
-template <class T>
-inline constexpr emulation::Number number_of = sizeof(T) == 4 ? emulation::Number::tf32
-                                               : __is_same(T, bf16) ? emulation::Number::bf16
-                                                                    : emulation::Number::f16;
 #endif
 
 /// d[16][8] += a[16][K] * b[K][8], sums in f32: mma.sync.m16n8k16 of bf16 or f16, m16n8k8 of float,
@@ -156,7 +151,7 @@ inline constexpr emulation::Number number_of = sizeof(T) == 4 ? emulation::Numbe
 template <class T>
 KERNELS_INLINE void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #if !KERNELS_CUDA
-  emulation::mma(number_of<T>, d, a, b, 1, 1);
+  emulation::mma(emulation::number_of<T>, d, a, b, 1, 1);
 #else
   if constexpr (sizeof(T) == 4)
     KERNELS_MMA("m16n8k8.row.col.f32.tf32.tf32.f32");
@@ -173,7 +168,7 @@ template <class T, int Rows, int Columns>
 KERNELS_INLINE void mma_tile(float (&d)[Rows][Columns][4], const uint32_t (&a)[Rows][4],
                              const uint32_t (&b)[Columns][2]) {
 #if !KERNELS_CUDA
-  emulation::mma(number_of<T>, &d[0][0][0], &a[0][0], &b[0][0], Rows, Columns);
+  emulation::mma(emulation::number_of<T>, &d[0][0][0], &a[0][0], &b[0][0], Rows, Columns);
 #else
 #pragma unroll
   for (int i = 0; i < Rows; ++i)

@@ -80,60 +80,54 @@ KERNELS_INLINE void wgmma_hold(float (&d)[Count]) {
 }
 
 #if KERNELS_CUDA
+// One instruction with a in shared memory, and one with a in registers. r0 is the number of the
+// first operand behind the n accumulators; what follows `majors` are the operands that it names.
+#define KERNELS_WGMMA_START(N, n, types, p)                                               \
+  "{ .reg .pred p; setp.ne.b32 p, %" #p ", 0; wgmma.mma_async.sync.aligned.m64n" #N types \
+  " {" KERNELS_NAMES_##n "}, "
+#define KERNELS_WGMMA_SHARED(N, n, types, r0, r1, r2, majors, ...)                            \
+  KERNELS_PTX_SM90A(KERNELS_WGMMA_START(N, n, types, r2) "%" #r0 ", %" #r1 ", p, 1, 1" majors \
+                                                         "; }"                                \
+                    : KERNELS_D_##n                                                           \
+                    : "l"(a), "l"(b), "r"(accumulate)__VA_ARGS__)
+#define KERNELS_WGMMA_REGISTERS(N, n, types, r0, r1, r2, r3, r4, r5, major, ...)                \
+  KERNELS_PTX_SM90A(KERNELS_WGMMA_START(N, n, types, r5) "{%" #r0 ", %" #r1 ", %" #r2 ", %" #r3 \
+                                                         "}, %" #r4 ", p, 1, 1" major "; }"     \
+                    : KERNELS_D_##n                                                             \
+                    : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b),                       \
+                      "r"(accumulate)__VA_ARGS__)
+
 /// The instructions of one width.
 template <int N>
 struct WgmmaOfWidth;
-#define KERNELS_WGMMA_START(n, p) \
-  "{ .reg .pred p; setp.ne.b32 p, %" #p ", 0; wgmma.mma_async.sync.aligned.m64n" #n
-#define KERNELS_WGMMA_STRUCT(N, n, r0, r1, r2, r3, r4, r5, r6)                                    \
-  template <>                                                                                     \
-  struct WgmmaOfWidth<N> {                                                                        \
-    template <class T, int A, int B>                                                              \
-    KERNELS_INLINE static void shared(float (&d)[n], uint64_t a, uint64_t b, int accumulate) {    \
-      if constexpr (sizeof(T) == 4)                                                               \
-        KERNELS_PTX_SM90A(KERNELS_WGMMA_START(N, r2) "k8.f32.tf32.tf32 {" KERNELS_NAMES_##n       \
-                          "}, %" #r0 ", %" #r1 ", p, 1, 1; }"                                     \
-                          : KERNELS_D_##n                                                         \
-                          : "l"(a), "l"(b), "r"(accumulate));                                     \
-      else if constexpr (__is_same(T, bf16))                                                      \
-        KERNELS_PTX_SM90A(KERNELS_WGMMA_START(N, r2) "k16.f32.bf16.bf16 {" KERNELS_NAMES_##n      \
-                          "}, %" #r0 ", %" #r1 ", p, 1, 1, %" #r3 ", %" #r4 "; }"                 \
-                          : KERNELS_D_##n                                                         \
-                          : "l"(a), "l"(b), "r"(accumulate), "n"(A), "n"(B));                     \
-      else                                                                                        \
-        KERNELS_PTX_SM90A(KERNELS_WGMMA_START(N, r2) "k16.f32.f16.f16 {" KERNELS_NAMES_##n        \
-                          "}, %" #r0 ", %" #r1 ", p, 1, 1, %" #r3 ", %" #r4 "; }"                 \
-                          : KERNELS_D_##n                                                         \
-                          : "l"(a), "l"(b), "r"(accumulate), "n"(A), "n"(B));                     \
-    }                                                                                             \
-    template <class T, int B>                                                                     \
-    KERNELS_INLINE static void registers(float (&d)[n], const uint32_t (&a)[4], uint64_t b,       \
-                                         int accumulate) {                                        \
-      if constexpr (sizeof(T) == 4)                                                               \
-        KERNELS_PTX_SM90A(KERNELS_WGMMA_START(N, r5) "k8.f32.tf32.tf32 {" KERNELS_NAMES_##n       \
-                          "}, {%" #r0 ",%" #r1 ",%" #r2 ",%" #r3 "}, %" #r4 ", p, 1, 1; }"        \
-                          : KERNELS_D_##n                                                         \
-                          : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate)); \
-      else if constexpr (__is_same(T, bf16))                                                      \
-        KERNELS_PTX_SM90A(                                                                        \
-            KERNELS_WGMMA_START(N, r5) "k16.f32.bf16.bf16 {" KERNELS_NAMES_##n                    \
-            "}, {%" #r0 ",%" #r1 ",%" #r2 ",%" #r3 "}, %" #r4 ", p, 1, 1, %" #r6 "; }"            \
-            : KERNELS_D_##n                                                                       \
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate), "n"(B));       \
-      else                                                                                        \
-        KERNELS_PTX_SM90A(                                                                        \
-            KERNELS_WGMMA_START(N, r5) "k16.f32.f16.f16 {" KERNELS_NAMES_##n                      \
-            "}, {%" #r0 ",%" #r1 ",%" #r2 ",%" #r3 "}, %" #r4 ", p, 1, 1, %" #r6 "; }"            \
-            : KERNELS_D_##n                                                                       \
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate), "n"(B));       \
-    }                                                                                             \
+#define KERNELS_WGMMA_STRUCT(N, n, r0, r1, r2, r3, r4, r5, r6)                                     \
+  template <>                                                                                      \
+  struct WgmmaOfWidth<N> {                                                                         \
+    template <class T, int A, int B>                                                               \
+    KERNELS_INLINE static void shared(float (&d)[n], uint64_t a, uint64_t b, int accumulate) {     \
+      if constexpr (sizeof(T) == 4)                                                                \
+        KERNELS_WGMMA_SHARED(N, n, "k8.f32.tf32.tf32", r0, r1, r2, "");                            \
+      else if constexpr (__is_same(T, bf16))                                                       \
+        KERNELS_WGMMA_SHARED(N, n, "k16.f32.bf16.bf16", r0, r1, r2, ", %" #r3 ", %" #r4, , "n"(A), \
+                             "n"(B));                                                              \
+      else                                                                                         \
+        KERNELS_WGMMA_SHARED(N, n, "k16.f32.f16.f16", r0, r1, r2, ", %" #r3 ", %" #r4, , "n"(A),   \
+                             "n"(B));                                                              \
+    }                                                                                              \
+    template <class T, int B>                                                                      \
+    KERNELS_INLINE static void registers(float (&d)[n], const uint32_t (&a)[4], uint64_t b,        \
+                                         int accumulate) {                                         \
+      if constexpr (sizeof(T) == 4)                                                                \
+        KERNELS_WGMMA_REGISTERS(N, n, "k8.f32.tf32.tf32", r0, r1, r2, r3, r4, r5, "");             \
+      else if constexpr (__is_same(T, bf16))                                                       \
+        KERNELS_WGMMA_REGISTERS(N, n, "k16.f32.bf16.bf16", r0, r1, r2, r3, r4, r5, ", %" #r6, ,    \
+                                "n"(B));                                                           \
+      else                                                                                         \
+        KERNELS_WGMMA_REGISTERS(N, n, "k16.f32.f16.f16", r0, r1, r2, r3, r4, r5, ", %" #r6, ,      \
+                                "n"(B));                                                           \
+    }                                                                                              \
   };
 KERNELS_WGMMA_WIDTHS(KERNELS_WGMMA_STRUCT)
-#else
-template <class T>
-inline constexpr emulation::Number wgmma_number = sizeof(T) == 4 ? emulation::Number::tf32
-                                                  : __is_same(T, bf16) ? emulation::Number::bf16
-                                                                       : emulation::Number::f16;
 #endif
 
 /// PTX ISA, "wgmma.mma_async": begins d[64][N] = a[64][K] * b[N][K]^T, added to d if `accumulate`.
@@ -147,8 +141,8 @@ KERNELS_INLINE void wgmma(float (&d)[Count], uint64_t a, uint64_t b, bool accumu
 #if KERNELS_CUDA
   WgmmaOfWidth<2 * Count>::template shared<T, int(A), int(B)>(d, a, b, accumulate);
 #else
-  emulation::wgmma(
-      {wgmma_number<T>, 2 * Count, d, a, b, nullptr, A == Major::mn, B == Major::mn, accumulate});
+  emulation::wgmma({emulation::number_of<T>, 2 * Count, d, a, b, nullptr, A == Major::mn,
+                    B == Major::mn, accumulate});
 #endif
 }
 /// The same with a in registers: each warp's 16 rows as mma() takes them.
@@ -160,7 +154,8 @@ KERNELS_INLINE void wgmma(float (&d)[Count], const uint32_t (&a)[4], uint64_t b,
 #if KERNELS_CUDA
   WgmmaOfWidth<2 * Count>::template registers<T, int(B)>(d, a, b, accumulate);
 #else
-  emulation::wgmma({wgmma_number<T>, 2 * Count, d, 0, b, a, false, B == Major::mn, accumulate});
+  emulation::wgmma(
+      {emulation::number_of<T>, 2 * Count, d, 0, b, a, false, B == Major::mn, accumulate});
 #endif
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include "kernels/base/half.h"
 
 namespace kinema::kernels::device::emulation {
 
@@ -9,6 +10,12 @@ namespace kinema::kernels::device::emulation {
 /// until then its destination holds NaN.
 
 enum class Number : uint8_t { bf16, f16, tf32 };
+template <class T>
+inline constexpr Number number_of = Number::tf32;
+template <>
+inline constexpr Number number_of<kernels::bf16> = Number::bf16;
+template <>
+inline constexpr Number number_of<kernels::f16> = Number::f16;
 
 /// `count` matrices of 8x8 16-bit elements between registers and rows of shared memory.
 void ldmatrix(uint32_t* registers, uint32_t row, int count, bool transposed);
