@@ -91,6 +91,7 @@ TEST(SoftmaxCrossEntropyDevice, EveryPassAgreesWithTheReference) {
     for (Dtype type : device_types)
       for (Layout layout : layouts) {
         const bool odd = layout == Layout::odd_slice || layout == Layout::strided;
+        if (shape.size() > 4000 && layout != Layout::fresh && layout != Layout::odd_slice) continue;
         const Batch b(shape, type, layout);
         expect_forward(b, odd ? 0.1 : 0, layout != Layout::slice);
         expect_grad(b, odd ? 0 : 0.1, odd);

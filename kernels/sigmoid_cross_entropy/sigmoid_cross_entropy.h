@@ -24,12 +24,16 @@ struct SigmoidCrossEntropy {
                        View dloss, View loss, View dlogits, bool accumulate);
 };
 extern const SigmoidCrossEntropy sigmoid_cross_entropy_reference, sigmoid_cross_entropy_cpu;
+KERNELS_OPTIONAL extern const SigmoidCrossEntropy sigmoid_cross_entropy_cuda,
+    sigmoid_cross_entropy_emulated;
 inline constexpr SigmoidCrossEntropy sigmoid_cross_entropy_meta = {ignored, ignored, ignored};
 
 inline const SigmoidCrossEntropy& sigmoid_cross_entropy(Backend b) {
   return select<SigmoidCrossEntropy>("sigmoid_cross_entropy", b,
                                      {.reference = &sigmoid_cross_entropy_reference,
                                       .cpu = &sigmoid_cross_entropy_cpu,
+                                      .cuda = &sigmoid_cross_entropy_cuda,
+                                      .emulated = &sigmoid_cross_entropy_emulated,
                                       .meta = &sigmoid_cross_entropy_meta});
 }
 
