@@ -37,9 +37,9 @@ __global__ void load_kernel(const __grid_constant__ TensorMap map, Coordinates w
     if constexpr (Im2col) {
       int offset[Rank - 2];
       first(offset, where.offset);
-      tma_load_im2col(shared_address(tile), &map, full, at, offset);
+      tma_load_im2col(shared_address(tile), &map, full, at, offset, CachePolicy::evict_last);
     } else {
-      tma_load(shared_address(tile), &map, full, at);
+      tma_load(shared_address(tile), &map, full, at, CachePolicy::evict_first);
     }
   }
   __syncthreads();
