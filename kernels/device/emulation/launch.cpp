@@ -2,6 +2,7 @@
 #include <omp.h>
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -162,18 +163,46 @@ void run_unit(Worker& w, int64_t unit) {
   reset_stacks(w);
 }
 
+/// A launch, as the threads of the host share it.
+struct Work {
+  const Launch& launch;
+  int64_t units;
+  race::Grid grid{launch};
+  std::atomic<int64_t> next{0};
+  std::string error = "";
+};
+
 /// The worker of this thread of the host, which keeps its memory from launch to launch.
-Worker& begin_worker(const Launch& l, race::Grid& grid) {
+Worker& begin_worker(Work& work) {
   static thread_local Worker w;
   static const bool once = (announce_at_death(), true);
   (void)once;
   worker = &w;
   w.settings = settings();
-  w.launch = &l;
-  w.grid = &grid;
+  w.launch = &work.launch;
+  w.grid = &work.grid;
   w.error.clear();
   w.tally = {};
   return w;
+}
+
+/// Runs units on this thread of the host until none is left, or for so long.
+void run_units(Work& work, std::chrono::microseconds patience) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point end = Clock::now() + patience;
+  Worker& w = begin_worker(work);
+  try {
+    for (int64_t unit; w.error.empty() && (unit = work.next++) < work.units;) {
+      run_unit(w, unit);
+      if (Clock::now() > end) break;
+    }
+  } catch (const std::exception& e) {  // of the host: memory has run out
+    w.error = e.what();
+  }
+  if (!w.error.empty()) work.next = work.units;
+  const std::lock_guard lock(ledger_lock);
+  add(work.launch.name, w.tally);
+  if (work.error.empty()) work.error = w.error;
 }
 
 }  // namespace
@@ -188,31 +217,21 @@ void run(const Launch& l) {
   check_geometry(l);
   const dim3 box = unit_of(l);
   const int64_t units = int64_t(l.grid.x / box.x) * (l.grid.y / box.y) * (l.grid.z / box.z);
-  const int wanted = settings().threads ? settings().threads : omp_get_max_threads();
-  const int threads = int(std::min<int64_t>(wanted, units));
-  std::atomic<int64_t> next{0};
-  std::string error;
-  race::Grid grid(l);
   {
     const std::lock_guard lock(ledger_lock);
     log_kernel(l);
     add(l.name, {});
     ++ledger[l.name].count;
   }
-#pragma omp parallel num_threads(threads) if (threads > 1)
-  {
-    Worker& w = begin_worker(l, grid);
-    try {
-      for (int64_t unit; w.error.empty() && (unit = next++) < units;) run_unit(w, unit);
-    } catch (const std::exception& e) {  // of the host: memory has run out
-      w.error = e.what();
-    }
-    if (!w.error.empty()) next = units;
-    const std::lock_guard lock(ledger_lock);
-    add(l.name, w.tally);
-    if (error.empty()) error = w.error;
-  }
-  check(error.empty(), l.name, ": ", error);
+  // Waking the other threads of the host costs up to 200 microseconds: most launches are shorter.
+  constexpr std::chrono::microseconds forever = std::chrono::hours(1000), short_while(200);
+  const int asked = settings().threads;
+  const int threads = int(std::min<int64_t>(asked ? asked : omp_get_max_threads(), units));
+  Work work{l, units};
+  if (!asked || threads == 1) run_units(work, threads == 1 ? forever : short_while);
+#pragma omp parallel num_threads(threads) if (work.next < units)
+  if (work.next < units) run_units(work, forever);
+  check(work.error.empty(), l.name, ": ", work.error);
 }
 
 std::vector<Launches> launches() {
