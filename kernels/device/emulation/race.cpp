@@ -126,15 +126,18 @@ Access access_of_thread(Kind kind, uintptr_t code) {
   return {.kind = kind, .code = code, .thread = me, .clock = &clock_of(*me), .team = &team_of(*me)};
 }
 
-/// f(cell) for each word of the bytes, with a's address and mask set.
+/// f(cell) for each word of the bytes, which are one block's, with a's address and mask set.
 template <class F>
 void each_word(Access& a, const void* p, size_t bytes, F f) {
-  const size_t begin = size_t(static_cast<const char*>(p) - worker->arenas), end = begin + bytes;
+  const size_t offset = size_t(static_cast<const char*>(p) - worker->arenas);
+  const size_t begin = offset % arena_bytes, end = begin + bytes;
+  std::vector<Cell>& cells = detector.cells[offset / arena_bytes];
+  if (cells.size() * 4 < end) cells.resize((end + 3) / 4);
   for (size_t word = begin / 4; word * 4 < end; ++word) {
     const size_t from = std::max(begin, word * 4) % 4, to = std::min(end - word * 4, size_t(4));
     a.mask = uint8_t((1u << to) - (1u << from));
-    a.address = uint32_t(word * 4 % arena_bytes);
-    f(renewed(detector.cells[word], *a.team));
+    a.address = uint32_t(word * 4);
+    f(renewed(cells[word], *a.team));
   }
 }
 

@@ -64,7 +64,7 @@ void begin_unit() {
   if (d.clocks.size() < threads) d.clocks.resize(threads);
   for (size_t i = 0; i < threads; ++i) d.clocks[i].agents.clear();
   d.fences.assign(threads, 0);
-  d.cells.resize(std::max(d.cells.size(), size_t(worker->arena_count) * (arena_bytes / 4)));
+  if (d.cells.size() < size_t(blocks)) d.cells.resize(size_t(blocks));
   d.threads.clear();
   d.agents.clear();
   d.agent.clear();

@@ -68,7 +68,7 @@ struct Detector {
   std::vector<Team> teams;
   std::vector<Clock> clocks;  ///< by thread: warp of the unit * 32 + lane
   std::vector<uint16_t> fences;
-  std::vector<Cell> cells;
+  std::vector<std::vector<Cell>> cells;  ///< by block of the unit, as far as it is used
   Pool threads, agents;
   std::vector<std::pair<uint64_t, uint32_t>> agent;  ///< key, time
 };
