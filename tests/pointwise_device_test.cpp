@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include "kernels/copy/copy.h"
 #include "kernels/pointwise/pointwise.h"
 #include "kernels/pointwise/pointwise_cases.h"
 #include "tests/support/conformance.h"
@@ -234,6 +235,41 @@ TEST(PointwiseDevice, MasksAreRightBeyond2To32) {
   }
   for (const DeviceRun& run : device_runs())
     EXPECT_EQ(probed<uint32_t>(run, probes(run).masks, in, wanted.size()), wanted) << run.name;
+}
+
+/// Elements [first, first + 2000) of y = dropout(1) of `count` bf16 elements in the run's memory.
+std::vector<kernels::bf16> dropped_out_ones(const DeviceRun& run, const DropoutOptions& o,
+                                            int64_t count, int64_t first) {
+  const std::shared_ptr<void> inside = run.enter();
+  const bool gpu = run.backend == Backend::cuda;
+  const auto tensor = [&](const std::shared_ptr<void>& memory) {
+    View v{.data = memory.get(), .dtype = Dtype::bf16, .shape = {count}};
+    v.strides[0] = 1;
+    return v;
+  };
+  const std::shared_ptr<void> x(run.runtime->allocate(2 * count), run.runtime->release);
+  const std::shared_ptr<void> y(run.runtime->allocate(2 * count), run.runtime->release);
+  (gpu ? kernels::copy_cuda : kernels::copy_emulated).fill({}, tensor(x), 1);
+  (gpu ? kernels::pointwise_cuda : kernels::pointwise_emulated)
+      .dropout({}, o, tensor(x), tensor(y), false);
+  std::vector<kernels::bf16> part(2000);
+  run.runtime->download({}, static_cast<kernels::bf16*>(y.get()) + first, part.data(), 4000);
+  return part;
+}
+
+// More than 2^32 elements on a GPU; fewer in emulation, which has not the time.
+TEST(PointwiseDevice, DropsOutOfTensorsOfAnySize) {
+  const DropoutOptions o{.p = 0.5, .key = 4, .stream = 6};
+  for (const DeviceRun& run : device_runs()) {
+    const bool gpu = run.backend == Backend::cuda;
+    const int64_t count = gpu ? (int64_t(1) << 32) + 1003 : 5003, first = count - 2000;
+    const std::vector<kernels::bf16> got = dropped_out_ones(run, o, count, first);
+    for (int64_t i = 0; i < 2000; ++i) {
+      const auto words = kernels::philox(uint64_t(first + i) / 4, o.key, o.stream);
+      const bool kept = kernels::unit_float(words[size_t((first + i) % 4)]) >= 0.5f;
+      ASSERT_EQ(float(got[size_t(i)]), kept ? 2 : 0) << first + i << " on " << run.name;
+    }
+  }
 }
 
 }  // namespace
