@@ -39,9 +39,9 @@ uint32_t mn_major_chunk(const Descriptor& d, uint32_t row, uint32_t k) {
 
 }  // namespace
 
-std::vector<uint32_t> chunks_of(uint64_t descriptor, int rows, Number type, bool mn_major) {
+void add_chunks(uint64_t descriptor, int rows, Number type, bool mn_major,
+                std::vector<uint32_t>& chunks) {
   const Descriptor d(descriptor);
-  std::vector<uint32_t> chunks;
   const auto add = [&](uint32_t address) {
     chunks.push_back(d.swizzled(address));
     shared_pointer(chunks.back(), 16);
@@ -50,7 +50,6 @@ std::vector<uint32_t> chunks_of(uint64_t descriptor, int rows, Number type, bool
     for (uint32_t half = 0; half < 2; ++half) add(k_major_chunk(d, row, half));
   for (uint32_t k = 0; k < uint32_t(depth_of(type)) && mn_major; ++k)
     for (uint32_t row = 0; row < uint32_t(rows); row += 8) add(mn_major_chunk(d, row, k));
-  return chunks;
 }
 
 void to_floats(Number type, const void* elements, int count, float* values) {

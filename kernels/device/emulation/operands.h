@@ -10,10 +10,11 @@ namespace kinema::kernels::device::emulation {
 inline int chunk_of(Number type) { return type == Number::tf32 ? 4 : 8; }
 inline int depth_of(Number type) { return 2 * chunk_of(type); }
 
-/// The addresses of the 16-byte chunks that hold `rows` rows of a descriptor's operand: K-major,
-/// two for each row; MN-major, for each k those of 8 rows each. Ends the launch where one lies
-/// outside of shared memory.
-std::vector<uint32_t> chunks_of(uint64_t descriptor, int rows, Number type, bool mn_major);
+/// Adds to `chunks` the addresses of the 16-byte chunks that hold `rows` rows of a descriptor's
+/// operand: K-major, two for each row; MN-major, for each k those of 8 rows each. Ends the launch
+/// where one lies outside of shared memory.
+void add_chunks(uint64_t descriptor, int rows, Number type, bool mn_major,
+                std::vector<uint32_t>& chunks);
 
 /// m[k][row] of those chunks, `rows` floats behind each other.
 void read_operand(const std::vector<uint32_t>& chunks, int rows, Number type, bool mn_major,

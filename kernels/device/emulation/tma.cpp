@@ -1,3 +1,4 @@
+#include <array>
 #include <cstring>
 #include "kernels/device/emulation/in_flight.h"
 #include "kernels/device/emulation/tiles.h"
@@ -39,17 +40,25 @@ void end_load(const Destination& d, uint32_t mbarrier, int64_t bytes) {
   update(m, *d.block, 0, -bytes);
 }
 
-/// The blocks that copy c goes to.
-std::vector<Block*> blocks_of(const TensorCopy& c) {
-  if (!c.blocks) return {current()->home};
-  std::vector<Block*> blocks;
+/// What one load fills: at most the blocks of a cluster.
+struct Destinations {
+  std::array<Destination, 8> block = {};
+  size_t count = 0;
+};
+
+Destinations begin_loads(const TensorCopy& c, size_t bytes) {
+  Destinations all;
+  if (!c.blocks) {
+    all.block[all.count++] = begin_load(*current()->home, c.shared, bytes, c.mbarrier);
+    return all;
+  }
   for (size_t rank = 0; rank < 16; ++rank) {
     if (!(c.blocks >> rank & 1)) continue;
-    if (worker->launch->cooperative || rank >= worker->blocks.size())
-      fail("tma_load_multicast: the cluster has no block %zu", rank);
-    blocks.push_back(&worker->blocks[rank]);
+    if (rank >= cluster_size()) fail("tma_load_multicast: the cluster has no block %zu", rank);
+    Block& b = worker->launch->cooperative ? *current()->home : worker->blocks[rank];
+    all.block[all.count++] = begin_load(b, c.shared, bytes, c.mbarrier);
   }
-  return blocks;
+  return all;
 }
 
 void check_bulk(const void* global, uint32_t bytes, const char* name) {
@@ -58,14 +67,15 @@ void check_bulk(const void* global, uint32_t bytes, const char* name) {
   if (bytes % 16 || !bytes) fail("%s: expected a multiple of 16 bytes, got %u", name, bytes);
 }
 
-/// Begins a store of `bytes` from `shared`; `write` does it.
-void begin_store(uint32_t shared, size_t bytes, std::function<void(const char*)> write) {
+/// Begins a store of `bytes` from `shared`, whose `write` is to be set.
+BulkStore& begin_store(uint32_t shared, size_t bytes) {
   const char* from = shared_pointer(shared, uint32_t(bytes));
   ThreadState& mine = my_state();
   const uint64_t key = agent_key(Agent::stores, *current());
   const race::Transfer transfer = race::start(key, from, bytes, race::Kind::read, true);
   mine.stores.push_back(
-      {from, std::vector<char>(bytes), mine.store_groups, false, transfer, std::move(write)});
+      {from, std::vector<char>(bytes), mine.store_groups, false, transfer, nullptr});
+  return mine.stores.back();
 }
 
 void read_source(BulkStore& s) {
@@ -87,14 +97,12 @@ void tma_load(const TensorCopy& c) {
   EMULATION_NOTE_CALLER();
   const EncodedMap map = map_of(c, "tma_load");
   check_own(c.shared, "tma_load", 128);
-  const size_t bytes = tile_bytes(map), room = tile_room(map);
-  std::vector<Destination> destinations;
-  for (Block* b : blocks_of(c)) destinations.push_back(begin_load(*b, c.shared, room, c.mbarrier));
   check_tile(map, c, race::Kind::read);
+  const Destinations to = begin_loads(c, tile_room(map));
   take_off([=] {
-    for (const Destination& d : destinations) {
-      load_tile(map, c, d.tile);
-      end_load(d, c.mbarrier, int64_t(bytes));
+    for (size_t i = 0; i < to.count; ++i) {
+      load_tile(map, c, to.block[i].tile);
+      end_load(to.block[i], c.mbarrier, int64_t(tile_bytes(map)));
     }
   });
   may_preempt();
@@ -120,7 +128,9 @@ void tma_store(const TensorCopy& c, bool add) {
   if (add) check_addable(map);
   check_tile(map, c, race::Kind::write);
   if (!add) poison_tile(map, c);
-  begin_store(c.shared, tile_room(map), [=](const char* tile) { store_tile(map, c, tile, add); });
+  begin_store(c.shared, tile_room(map)).write = [=](const char* tile) {
+    store_tile(map, c, tile, add);
+  };
 }
 
 void bulk_store(void* global, uint32_t shared, uint32_t bytes) {
@@ -129,7 +139,7 @@ void bulk_store(void* global, uint32_t shared, uint32_t bytes) {
   check_bulk(global, bytes, "bulk_store");
   check_copied(global, bytes, race::Kind::write);
   std::memset(global, 0xff, bytes);
-  begin_store(shared, bytes, [=](const char* tile) { std::memcpy(global, tile, bytes); });
+  begin_store(shared, bytes).write = [=](const char* tile) { std::memcpy(global, tile, bytes); };
 }
 
 void bulk_commit() { ++my_state().store_groups; }

@@ -27,8 +27,10 @@ void check_whole(const char* name) {
 }
 
 /// Tells the race detector that the operand is read from now on, in ranges as long as can be.
-void start_reads(std::vector<uint32_t> chunks, std::vector<race::Transfer>& reads) {
+void start_reads(const std::vector<uint32_t>& operand, std::vector<race::Transfer>& reads) {
   if (!race::on) return;
+  thread_local std::vector<uint32_t> chunks;
+  chunks = operand;
   std::sort(chunks.begin(), chunks.end());
   const Fiber* me = current();
   const uint64_t key =
@@ -45,13 +47,13 @@ void start_reads(std::vector<uint32_t> chunks, std::vector<race::Transfer>& read
 /// The first thread of the warpgroup to issue a wgmma says which; the others must say the same.
 void begin(Warpgroup& group, WarpgroupMma what, int64_t committed) {
   what.d = nullptr;
-  const bool registers = what.a_registers != nullptr;
-  SharedMma mma{what, committed, {}, {}, {}};
-  if (!registers) mma.a = chunks_of(what.a, rows, what.type, what.a_mn_major);
-  mma.b = chunks_of(what.b, what.columns, what.type, what.b_mn_major);
-  if (!registers) start_reads(mma.a, mma.reads);
+  SharedMma& mma = group.mmas.emplace_back();
+  mma.what = what;
+  mma.group = committed;
+  if (!what.a_registers) add_chunks(what.a, rows, what.type, what.a_mn_major, mma.a);
+  add_chunks(what.b, what.columns, what.type, what.b_mn_major, mma.b);
+  start_reads(mma.a, mma.reads);
   start_reads(mma.b, mma.reads);
-  group.mmas.push_back(std::move(mma));
 }
 
 void check_same(const SharedMma& first, const WarpgroupMma& mine, int64_t committed) {
