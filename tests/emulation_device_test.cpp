@@ -256,6 +256,7 @@ TEST(Emulation, BoundsAreExactUnderTheRaceDetector) {
       "4 bytes of global memory at 0x[0-9a-f]+ lie outside of every allocation: ";
   EXPECT_EQ(results(kernel.behind_global, 65)[64], 0);
   expect_report(kernel.behind_global, "behind_global", "thread \\(63,0,0\\) at .*: " + outside);
+  expect_report(kernel.across_global, "across_global", "8 bytes of global memory at ", 15);
   expect_report(kernel.before_global, "before_global", "thread \\(0,0,0\\) at .*: " + outside);
   expect_report(kernel.behind_dynamic, "behind_dynamic",
                 "thread \\(63,0,0\\) at .*: writes 4 bytes at [0-9]+, outside of shared memory");

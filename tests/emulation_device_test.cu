@@ -112,7 +112,7 @@ __global__ void shuffle_is_no_barrier_kernel(int* out) {
   out[t] = a[other];  // HERE shuffle_is_no_barrier
 }
 
-/// Who only arrives at a barrier has not waited for the others.
+/// Who only arrives at a barrier has not waited for the others, even if all have come before.
 __global__ void arrival_is_no_wait_kernel(int* out) {
   KERNELS_SHARED(int, a, threads);
   const int t = int(threadIdx.x);
@@ -121,7 +121,7 @@ __global__ void arrival_is_no_wait_kernel(int* out) {
     barrier_sync(3, threads);
   else
     barrier_arrive(3, threads);
-  out[t] = a[(t + 32) % threads];  // HERE arrival_is_no_wait
+  if (t == 63) out[t] = a[0];  // HERE arrival_is_no_wait
 }
 
 __global__ void atomic_beside_read_kernel(int* out) {
@@ -171,18 +171,20 @@ __global__ void read_of_another_kernel(int* out) {
   out[mine] = mine;                                          // THERE read_of_another
   if (mine >= 128) out[mine] = out[(mine + threads) % 256];  // HERE read_of_another
 }
-/// Every block reads what block 0 changes.
+/// Every block reads what the last one changes.
 __global__ void in_place_kernel(int* out) {
   const int old = out[threadIdx.x];  // THERE in_place
-  if (blockIdx.x == 0)
+  if (blockIdx.x == 3)
     out[threadIdx.x] = old + 1;  // HERE in_place
   else
-    out[first_index()] = old;
+    out[first_index() + threads] = old;
 }
-/// is_last_block() without its fences.
+/// is_last_block() with its fence in front of the store.
 __global__ void last_block_unfenced_kernel(int* out) {
   KERNELS_SHARED(int, arrived, 1);
   if (threadIdx.x == 0) {
+    out[32 + blockIdx.x] = 1;
+    __threadfence();
     out[blockIdx.x] = 1;  // THERE last_block_unfenced
     arrived[0] = atomicAdd(out + 256, 1);
   }
@@ -274,6 +276,11 @@ __global__ void behind_dynamic_kernel(int* out) {
 __global__ void behind_global_kernel(int* out) {
   out[threadIdx.x + 1] = 0;  // HERE behind_global
 }
+/// 8 bytes, of which the first 4 are the last ones of 15 ints.
+__global__ void across_global_kernel(int* out) {
+  auto* wide = reinterpret_cast<int64_t*>(out);
+  if (threadIdx.x == 0) wide[7] = 0;  // HERE across_global
+}
 __global__ void before_global_kernel(int* out) {
   out[int(threadIdx.x) - 1] = 0;  // HERE before_global
 }
@@ -352,6 +359,7 @@ const EmulationKernels emulation_kernels = {
     .behind_shared = run<behind_shared_kernel>,
     .behind_dynamic = run<behind_dynamic_kernel, 1, 252>,
     .behind_global = run<behind_global_kernel>,
+    .across_global = run<across_global_kernel>,
     .before_global = run<before_global_kernel>,
     .misaligned = run<misaligned_kernel>,
     .index_of = index_of,

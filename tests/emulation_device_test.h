@@ -32,7 +32,8 @@ struct EmulationKernels {
       no_such_barrier;
   EmulationRun different_operations, not_in_the_mask, endless_wait, grid_sync_alone, throws;
   EmulationRun too_much_shared, no_shared_pointer;
-  EmulationRun behind_shared, behind_dynamic, behind_global, before_global, misaligned;
+  EmulationRun behind_shared, behind_dynamic, behind_global, across_global, before_global,
+      misaligned;
   /// first_index() and index_step() of a thread in a grid too large to run.
   std::pair<int64_t, int64_t> (*index_of)(unsigned block, unsigned blocks, unsigned thread,
                                           unsigned threads);
