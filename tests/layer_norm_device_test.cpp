@@ -33,6 +33,12 @@ struct Layer {
 /// products and differences, rounds as often again. Times 2; dx subtracts three such terms.
 const double forward_bound = 8 * f32, grad_bound = 24 * f32;
 
+/// What the program is linked with.
+const LayerNorm& op_here() {
+  return device_runs().front().backend == Backend::cuda ? kernels::layer_norm_cuda
+                                                        : kernels::layer_norm_emulated;
+}
+
 void expect_forward(const Layer& l, bool with_parameters) {
   const auto pass = [&](const LayerNorm& op) -> Pass {
     return [&](Stream s, const std::vector<View>& v) {
@@ -123,7 +129,7 @@ TEST(LayerNormDevice, MovesEachByteOnce) {
   for (Dtype type : {Dtype::f32, Dtype::bf16}) {
     const Layer l({rows, channels}, type);
     const int64_t bytes = l.x.view.size() * size_of(type);
-    const LayerNorm& op = kernels::layer_norm_emulated;
+    const LayerNorm& op = op_here();
     expect_traffic(
         {l.x, l.gamma, l.beta, l.y, l.mean, l.rstd},
         [&](Stream s, const std::vector<View>& v) {
@@ -158,8 +164,7 @@ TEST(LayerNormDevice, NaNStaysInItsRow) {
 TEST(LayerNormDevice, RefusesWhatDoesNotFit) {
   const Layer l({2, 3}, Dtype::f32);
   EXPECT_EQ(refusal_of([&] {
-              kernels::layer_norm_emulated.forward({}, {}, l.x.view, {}, l.mean.view,
-                                                   {l.mean.view, l.rstd.view});
+              op_here().forward({}, {}, l.x.view, {}, l.mean.view, {l.mean.view, l.rstd.view});
             }),
             "layer_norm: y must be f32 [2,3], got f32 [2]");
 }

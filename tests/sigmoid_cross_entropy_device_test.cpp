@@ -24,6 +24,12 @@ struct Batch {
   Array x, targets, loss, dloss, dlogits;
 };
 
+/// What the program is linked with.
+const SigmoidCrossEntropy& op_here() {
+  return device_runs().front().backend == Backend::cuda ? kernels::sigmoid_cross_entropy_cuda
+                                                        : kernels::sigmoid_cross_entropy_emulated;
+}
+
 template <class F>
 void expect_pass(const std::vector<Array>& arrays, const std::vector<double>& bounds,
                  const std::string& name, const F& call) {
@@ -81,7 +87,7 @@ TEST(SigmoidCrossEntropyDevice, ExtremesAreAsInTheReference) {
 TEST(SigmoidCrossEntropyDevice, MovesEachByteOnce) {
   const Batch b({700, 160}, Dtype::bf16);
   const int64_t elements = b.x.view.size();
-  const SigmoidCrossEntropy& op = kernels::sigmoid_cross_entropy_emulated;
+  const SigmoidCrossEntropy& op = op_here();
   expect_traffic(
       {b.x, b.targets, b.dloss, b.loss, b.dlogits},
       [&](Stream s, const std::vector<View>& v) {
@@ -92,7 +98,7 @@ TEST(SigmoidCrossEntropyDevice, MovesEachByteOnce) {
 
 TEST(SigmoidCrossEntropyDevice, RefusesWhatDoesNotFit) {
   const Batch b({2, 3}, Dtype::f32);
-  const SigmoidCrossEntropy& op = kernels::sigmoid_cross_entropy_emulated;
+  const SigmoidCrossEntropy& op = op_here();
   EXPECT_EQ(refusal_of([&] { op.forward({}, {}, b.x.view, b.loss.view, b.loss.view); }),
             "sigmoid_cross_entropy: the targets must be f32 [2,3], got f32 [1]");
 }

@@ -33,6 +33,12 @@ struct Batch {
   Array x, labels, loss, dloss, p, dlogits;
 };
 
+/// What the program is linked with.
+const SoftmaxCrossEntropy& op_here() {
+  return device_runs().front().backend == Backend::cuda ? kernels::softmax_cross_entropy_cuda
+                                                        : kernels::softmax_cross_entropy_emulated;
+}
+
 template <class F>
 void expect_pass(const std::vector<Array>& arrays, const std::vector<double>& bounds,
                  const std::string& name, const F& call) {
@@ -137,8 +143,7 @@ TEST(SoftmaxCrossEntropyDevice, ALabelThatIsNoClassMakesNaN) {
     b.labels.set({4, label, 0});
     b.p = random_array({3, 12}, Dtype::f32, 1, 0, 1);
     for (const DeviceRun& run : device_runs()) {
-      const auto& op = run.backend == Backend::cuda ? kernels::softmax_cross_entropy_cuda
-                                                    : kernels::softmax_cross_entropy_emulated;
+      const SoftmaxCrossEntropy& op = op_here();
       const auto got = on_device(run, {b.x, b.labels, b.dloss, b.loss, b.dlogits, b.p, b.dlogits},
                                  [&](Stream s, const std::vector<View>& v) {
                                    op.forward_grad(s, {}, v[0], v[1], v[2], v[3], v[4], false);
@@ -155,7 +160,7 @@ TEST(SoftmaxCrossEntropyDevice, ALabelThatIsNoClassMakesNaN) {
 TEST(SoftmaxCrossEntropyDevice, MovesEachByteOnce) {
   const Batch b({900, 96}, Dtype::bf16);
   const int64_t elements = b.x.view.size(), labels = 900 * 8;
-  const SoftmaxCrossEntropy& op = kernels::softmax_cross_entropy_emulated;
+  const SoftmaxCrossEntropy& op = op_here();
   expect_traffic(
       {b.x, b.labels, b.loss, b.p},
       [&](Stream s, const std::vector<View>& v) { op.forward(s, {}, v[0], v[1], v[2], v[3]); },
@@ -175,7 +180,7 @@ TEST(SoftmaxCrossEntropyDevice, MovesEachByteOnce) {
 
 TEST(SoftmaxCrossEntropyDevice, RefusesWhatDoesNotFit) {
   const Batch b({2, 3}, Dtype::f32);
-  const SoftmaxCrossEntropy& op = kernels::softmax_cross_entropy_emulated;
+  const SoftmaxCrossEntropy& op = op_here();
   EXPECT_EQ(refusal_of([&] { op.forward({}, {}, b.x.view, b.loss.view, b.loss.view, {}); }),
             "softmax_cross_entropy: labels must be i64 [2], got f32 [1]");
   EXPECT_EQ(refusal_of([&] { op.softmax({}, b.x.view, b.loss.view); }),
