@@ -53,8 +53,11 @@ __global__ void copy_arrive_kernel(const uint32_t* in, uint32_t* out) {
   __syncthreads();
   cp_async<16>(shared_address(chunks + t), in + 4 * t);
   cp_async_arrive(arrived);
+  constexpr unsigned half = copy_threads / 2;
+  if (t >= half) return;  // their copies go on without them
   mbarrier_wait(arrived, 0);
-  store_pack<4>(out + 4 * t, chunks[copy_threads - 1 - t]);
+  for (unsigned i = t; i < copy_threads; i += half)
+    store_pack<4>(out + 4 * i, chunks[copy_threads - 1 - i]);
 }
 
 /// One thread alone at an mbarrier of two arrivals.
