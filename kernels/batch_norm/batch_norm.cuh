@@ -9,9 +9,9 @@ constexpr int threads = 256;
 constexpr int most_channels = 512;  // of a block, whose parameters lie in shared memory
 
 /// How M rows of C channels are dealt out, to as many blocks as `resident` full ones a
-/// multiprocessor. A block of (columns, height) threads takes a chunk of
-/// rows (blockIdx.x) of a tile of channels (blockIdx.y); a thread owns a pack of channels and goes
-/// down every height-th row. So warps read neighbouring packs, and rows where these are short.
+/// multiprocessor. A block of (columns, height) threads takes a chunk of rows (blockIdx.x) of a
+/// tile of channels (blockIdx.y); a thread owns a pack of channels and goes down every height-th
+/// row. So warps read neighbouring packs, and neighbouring rows where these are short.
 struct Split {
   Split(const View& x, int lanes, int resident);
   Geometry geometry() const {
