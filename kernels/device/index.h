@@ -71,6 +71,9 @@ class RowIndex {
     }
   }
   KERNELS_BOTH int64_t rows() const { return rows_; }
+  /// True if all rows lie at one pitch, and the pitch.
+  bool even() const { return axes_ <= 1; }
+  int64_t pitch() const { return stride_[0]; }
   KERNELS_BOTH int64_t operator()(int64_t row) const {
     int64_t offset = 0;
 #pragma unroll

@@ -12,6 +12,9 @@ namespace kinema::kernels {
 /// squared_norm is the sum of x[i]^2 over all elements, in double.
 /// Sums run in double, in an order that only the shape decides. `accumulate` adds to what y or dx
 /// hold; rounded once.
+/// Traffic: each pass reads its inputs once and writes its outputs once. Where few sums have many
+/// terms, a device sums in two steps and moves up to 1/16 of x beside it; broadcast reads a dy once
+/// for up to 16 elements of dx, all but the first time from a cache.
 /// Errors: shapes or types that do not fit. Axes of size 0 are no error: the sum over nothing is 0.
 struct Reduce {
   void (*forward)(Stream, const ReduceOptions&, View x, View y, bool accumulate);
@@ -19,11 +22,16 @@ struct Reduce {
   double (*squared_norm)(Stream, View x);
 };
 extern const Reduce reduce_reference, reduce_cpu;
+KERNELS_OPTIONAL extern const Reduce reduce_cuda, reduce_emulated;
 inline constexpr Reduce reduce_meta = {ignored, ignored, ignored};
 
 inline const Reduce& reduce(Backend b) {
   return select<Reduce>("reduce", b,
-                        {.reference = &reduce_reference, .cpu = &reduce_cpu, .meta = &reduce_meta});
+                        {.reference = &reduce_reference,
+                         .cpu = &reduce_cpu,
+                         .cuda = &reduce_cuda,
+                         .emulated = &reduce_emulated,
+                         .meta = &reduce_meta});
 }
 
 /// x with size 1 along each reduced axis; refuses an axis that x has not.
