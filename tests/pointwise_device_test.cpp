@@ -71,7 +71,7 @@ TEST(PointwiseDevice, EveryPassAgreesWithTheReference) {
     for (Dtype type : device_types)
       for (Layout layout : layouts)
         for (const Named& pass : passes()) {
-          if (large && (small() || layout != Layout::fresh)) continue;
+          if (large && (small() || layout != Layout::fresh || type != Dtype::bf16)) continue;
           expect_agreement(pass, {random_array(c.x, type, 1, -3, 3, layout),
                                   random_array(c.x, type, 2, -1, 1, layout),
                                   pass.accumulate ? random_array(c.x, type, 3, -1, 1, layout)

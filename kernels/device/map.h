@@ -5,6 +5,14 @@
 #include "kernels/device/launch.h"
 #include "kernels/device/pack.h"
 
+// Inlined everywhere, functions as large as these take the host's compiler minutes under the
+// sanitizers: in emulation it may leave them calls.
+#if KERNELS_CUDA
+#define KERNELS_LARGE __device__ __forceinline__
+#else
+#define KERNELS_LARGE inline
+#endif
+
 // Element by element over tensors of one shape, of any strides and types: what is bound by memory
 // alone. A kernel gets a Walk and an Operand for each tensor, and calls map().
 
@@ -39,10 +47,10 @@ class Walk {
   KERNELS_BOTH int64_t length() const { return length_; }
   KERNELS_BOTH int axes() const { return axes_; }
   /// True if all tensors own every lane of the pack.
-  KERNELS_BOTH bool whole(int64_t pack) const {
+  KERNELS_LARGE bool whole(int64_t pack) const {
     return (row_packs_.remainder(pack) + 1) * lanes_ <= reach_;
   }
-  KERNELS_BOTH Place place(int64_t pack) const {
+  KERNELS_LARGE Place place(int64_t pack) const {
     int64_t row = row_packs_.quotient(pack);
     const int64_t first = (pack - row * row_packs_.divisor()) * lanes_;
     Place p{first, row * length_ + first, {row}};
@@ -141,7 +149,7 @@ struct Operand {
   KERNELS_BOTH bool read() const { return access != Access::writes && asked; }
   /// The same tensor, whose elements are X: for kernels that learn a type when they run.
   template <class X>
-  KERNELS_BOTH Operand<X, access> as() const {
+  KERNELS_LARGE Operand<X, access> as() const {
     Operand<X, access> other;
     other.data = reinterpret_cast<X*>(data);
     other.tail = tail;
@@ -151,7 +159,7 @@ struct Operand {
     other.asked = asked;
     return other;
   }
-  KERNELS_BOTH int64_t offset(const Walk& walk, const Walk::Place& p) const {
+  KERNELS_LARGE int64_t offset(const Walk& walk, const Walk::Place& p) const {
     int64_t offset = p.first + p.at[0] * stride[0];
     if (walk.axes() > 1) {
 #pragma unroll
@@ -186,15 +194,15 @@ struct Held {
   Piece raw[Rounds][pieces];
   Pack<T, N> pack;  ///< of the round that is computed
 
-  KERNELS_INLINE void load(int round, int64_t offset) {
+  KERNELS_LARGE void load(int round, int64_t offset) {
     at[round] = offset;
 #pragma unroll
     for (int p = 0; p < pieces; ++p)
       raw[round][p] = operand.read() ? load_pack<Piece::size>(words(offset, p)) : Piece{};
   }
-  KERNELS_INLINE void unpack(int round) { memcpy(&pack, raw[round], sizeof(pack)); }
+  KERNELS_LARGE void unpack(int round) { memcpy(&pack, raw[round], sizeof(pack)); }
   /// Lanes from `end` on are behind the row, so zeros.
-  KERNELS_INLINE void store(int round, int end) {
+  KERNELS_LARGE void store(int round, int end) {
     if constexpr (Operand::writes) {
       if (!operand.given) return;
       if (end < N) {
@@ -222,7 +230,7 @@ struct Packs {
 };
 
 template <int Rounds, class F, class... H>
-KERNELS_INLINE void map_held(const Walk& walk, const Packs& packs, const F& f, H&&... held) {
+KERNELS_LARGE void map_held(const Walk& walk, const Packs& packs, const F& f, H&&... held) {
   int64_t element[Rounds];
   int end[Rounds];
 #pragma unroll
@@ -242,14 +250,14 @@ KERNELS_INLINE void map_held(const Walk& walk, const Packs& packs, const F& f, H
 }
 /// Packs that all tensors own whole: every load is under way before the first is used.
 template <int N, int Rounds, class F, class... T>
-KERNELS_INLINE void map_whole(const Walk& walk, const Packs& packs, const F& f,
-                              const T&... operand) {
+KERNELS_LARGE void map_whole(const Walk& walk, const Packs& packs, const F& f,
+                             const T&... operand) {
   map_held<Rounds>(walk, packs, f, Held<T, N, Rounds>{operand, {}, {}, {}}...);
 }
 
 /// A zero lane at `place`, where `to` owns it.
 template <class To>
-KERNELS_INLINE void clear_lane(const Walk& walk, const Walk::Place& place, const To& to) {
+KERNELS_LARGE void clear_lane(const Walk& walk, const Walk::Place& place, const To& to) {
   if constexpr (To::writes) {
     if (to.given && place.first < walk.length() + to.tail)
       to.data[to.offset(walk, place)] = typename To::Element{};
@@ -258,7 +266,7 @@ KERNELS_INLINE void clear_lane(const Walk& walk, const Walk::Place& place, const
 
 /// Any pack, lane by lane.
 template <int N, class F, class... T>
-KERNELS_INLINE void map_partial(const Walk& walk, int64_t pack, const F& f, const T&... operand) {
+KERNELS_LARGE void map_partial(const Walk& walk, int64_t pack, const F& f, const T&... operand) {
   Walk::Place place = walk.place(pack);
 #pragma unroll 1
   for (int k = 0; k < N; ++k, ++place.first) {
@@ -274,7 +282,7 @@ KERNELS_INLINE void map_partial(const Walk& walk, int64_t pack, const F& f, cons
 /// one. What f leaves in those of operands that are written is stored; lanes behind a row may hold
 /// anything. Each thread has `Rounds` packs of every operand in flight before it uses the first.
 template <int N, int Rounds, class F, class... T>
-KERNELS_INLINE void map(const Walk& walk, const F& f, const T&... operand) {
+KERNELS_LARGE void map(const Walk& walk, const F& f, const T&... operand) {
   const int64_t step = index_step();
   for (int64_t i = first_index(); i < walk.packs(); i += Rounds * step) {
     bool whole = i + (Rounds - 1) * step < walk.packs();
@@ -296,7 +304,7 @@ KERNELS_INLINE void map(const Walk& walk, const F& f, const T&... operand) {
 
 /// y = f(y, x...) element by element in f32, rounded once; where y is not read, f gets 0 for it.
 template <int N, int Rounds, class F, class Y, class... X>
-KERNELS_INLINE void map_floats(const Walk& walk, const F& f, const Y& y, const X&... x) {
+KERNELS_LARGE void map_floats(const Walk& walk, const F& f, const Y& y, const X&... x) {
   map<N, Rounds>(
       walk,
       [&](int64_t, auto& to, const auto&... from) {
