@@ -1,8 +1,11 @@
+#include "tests/pool3d_device_test.h"
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <random>
 #include "kernels/pool3d/pool3d.h"
 #include "kernels/pool3d/pool3d_cases.h"
+#include "tests/support/conformance.h"
 #include "tests/support/device_check.h"
 
 namespace kinema::test {
@@ -159,6 +162,37 @@ TEST(Pool3dDevice, MovesNoMoreThanTheContractSays) {
          {1, 2, 32, 32, 16},
          {.kernel = {1, 3, 3}, .stride = {1, 2, 2}, .pad_front = {0, 1, 1}, .pad_back = {0, 1, 1}}},
         9.0 / 4);
+}
+
+TEST(Pool3dDevice, PlacesAreFoundBeyond2To32) {
+  constexpr int64_t count = 2000;
+  std::mt19937_64 source(1);
+  for (const Shape& shape : {Shape{3, 5000, 2000, 1000, 45}, Shape{3, 5, 7, 11, 45}}) {
+    constexpr int lanes = 8;
+    const int64_t packs = (shape[4] + lanes - 1) / lanes, total = shape.size() / shape[4] * packs;
+    std::vector<int64_t> in(count);
+    std::vector<int> wanted;
+    for (int64_t& i : in) {
+      i = int64_t(source() % uint64_t(total));
+      int64_t rest = i / packs;
+      int at[5] = {0, 0, 0, 0, int(i % packs * lanes)};
+      for (int a = 3; a >= 0; --a) {
+        at[a] = int(rest % shape[a]);
+        rest /= shape[a];
+      }
+      wanted.insert(wanted.end(), at, at + 5);
+    }
+    for (const DeviceRun& run : device_runs()) {
+      const Pool3dPlaces& places = device_of(run, &pool3d_places_cuda, &pool3d_places_emulated);
+      Array from({count * 2}, Dtype::i32), to({count * 5}, Dtype::i32);
+      std::memcpy(from.memory->data(), in.data(), in.size() * sizeof(int64_t));
+      const auto got = on_device(run, {from, to}, [&](Stream s, const std::vector<View>& v) {
+        places.find(s, shape, lanes, static_cast<const int64_t*>(v[0].data), count,
+                    static_cast<int*>(v[1].data));
+      });
+      EXPECT_EQ(got[1].values(), std::vector<double>(wanted.begin(), wanted.end())) << run.name;
+    }
+  }
 }
 
 TEST(Pool3dDevice, GradientOfTheMaximumNeedsTaps) {

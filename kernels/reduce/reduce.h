@@ -13,7 +13,7 @@ namespace kinema::kernels {
 /// Sums run in double, in an order that only the shape decides. `accumulate` adds to what y or dx
 /// hold; rounded once.
 /// Traffic: each pass reads its inputs once and writes its outputs once. Where few sums have many
-/// terms, a device sums in two steps and moves up to 1/16 of x beside it; broadcast reads a dy once
+/// terms, a device sums in two steps and moves up to 1/32 of x beside it; broadcast reads a dy once
 /// for up to 16 elements of dx, all but the first time from a cache.
 /// Errors: shapes or types that do not fit. Axes of size 0 are no error: the sum over nothing is 0.
 struct Reduce {
