@@ -195,14 +195,17 @@ TEST(Pool3dDevice, PlacesAreFoundBeyond2To32) {
   }
 }
 
-TEST(Pool3dDevice, GradientOfTheMaximumNeedsTaps) {
-  EXPECT_EQ(refusal_of([] {
-              const Array a({1, 1, 2, 2, 1}, Dtype::f32);
-              const auto& op =
-                  *(&kernels::pool3d_emulated ? &kernels::pool3d_emulated : &kernels::pool3d_cuda);
-              op.max_grad({}, {}, a.view, {}, a.view, false);
-            }),
+TEST(Pool3dDevice, RefusesWhatItCannotDo) {
+  const Pool3d& op =
+      *(&kernels::pool3d_emulated ? &kernels::pool3d_emulated : &kernels::pool3d_cuda);
+  const Array a({1, 1, 2, 2, 1}, Dtype::f32);
+  EXPECT_EQ(refusal_of([&] { op.max_grad({}, {}, a.view, {}, a.view, false); }),
             "pool3d: the gradient of the maximum needs the taps");
+  View wide = a.view;
+  wide.shape = {1, 1, 1, int64_t(1) << 30, 1};
+  EXPECT_EQ(refusal_of([&] { op.average_forward({}, {}, wide, wide); }),
+            "pool3d: a device takes axes and windows of less than 2^30, got 1 along x "
+            "[1,1,1,1073741824,1]");
 }
 
 }  // namespace
