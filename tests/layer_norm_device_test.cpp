@@ -169,5 +169,14 @@ TEST(LayerNormDevice, RefusesWhatDoesNotFit) {
             "layer_norm: y must be f32 [2,3], got f32 [2]");
 }
 
+TEST(LayerNormDevice, ZeroesTailsThatElementsDoNotReach) {
+  for (Dtype type : device_types) {
+    Layer l({7, 45}, type, Layout::odd_slice);
+    l.y = Array({7, 45}, type);
+    expect_forward(l, true);
+    expect_grad(l, {true, true, true, false});
+  }
+}
+
 }  // namespace
 }  // namespace kinema::test

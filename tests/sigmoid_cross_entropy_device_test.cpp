@@ -103,5 +103,13 @@ TEST(SigmoidCrossEntropyDevice, RefusesWhatDoesNotFit) {
             "sigmoid_cross_entropy: the targets must be f32 [2,3], got f32 [1]");
 }
 
+TEST(SigmoidCrossEntropyDevice, ZeroesTailsThatElementsDoNotReach) {
+  for (Dtype type : device_types) {
+    Batch b({7, 45}, type, Layout::odd_slice);
+    b.dlogits = Array({7, 45}, type);
+    expect_agreement(b, 0.1, false);
+  }
+}
+
 }  // namespace
 }  // namespace kinema::test

@@ -187,5 +187,17 @@ TEST(SoftmaxCrossEntropyDevice, RefusesWhatDoesNotFit) {
             "softmax: p must be [2,3], got [1]");
 }
 
+TEST(SoftmaxCrossEntropyDevice, ZeroesTailsThatElementsDoNotReach) {
+  for (Dtype type : device_types) {
+    Batch b({7, 45}, type, Layout::odd_slice);
+    b.dlogits = Array({7, 45}, type);
+    expect_grad(b, 0.1, false);
+    expect_forward_grad(b, 0.1, false);
+    b.p = Array({7, 45}, Dtype::f32);
+    expect_forward(b, 0.1, true);
+    expect_softmax(b.x, b.p);
+  }
+}
+
 }  // namespace
 }  // namespace kinema::test

@@ -1,4 +1,5 @@
 #pragma once
+#include <initializer_list>
 #include <type_traits>
 #include "kernels/device/device.h"
 #include "kernels/device/launch.h"
@@ -57,6 +58,28 @@ inline bool takes_packs(const View& v) {
   return aligned(v) && round_up(count, 16 / size_of(v.dtype)) - count <= v.tail;
 }
 
+template <class T>
+__global__ void __launch_bounds__(256)
+    clear_tails_kernel(Rows<T> rows, int64_t count, int64_t channels, int64_t tail) {
+  for (int64_t row = first_index(); row < count; row += index_step())
+    for (int64_t k = 0; k < tail; ++k) rows(row)[channels + k] = from_float<T>(0);
+}
+
+/// True if a kernel that reads `read` and writes `written` by store_part() may take packs. Elements
+/// do not reach into zero lanes: where it may not, those of `written` are zeroed here.
+inline bool packs_or_clear(Stream stream, std::initializer_list<View> read, const View& written) {
+  bool packs = takes_packs(written);
+  for (const View& v : read) packs &= takes_packs(v);
+  if (packs || !written.tail || !written.size()) return packs;
+  dispatch_activation("zero lanes", written.dtype, [&]<class T>(T) {
+    const RowIndex rows(written);
+    launch("zero lanes", clear_tails_kernel<T>,
+           {.grid = blocks_for(rows.rows(), 256), .block = 256}, stream, Rows<T>(written),
+           rows.rows(), written.shape[-1], written.tail);
+  });
+  return packs;
+}
+
 /// f(N), N being how many elements of T a kernel takes at once, as a constant: those of 16 bytes,
 /// or 1 where `packs` is false.
 template <class T, class F>
@@ -79,7 +102,7 @@ KERNELS_INLINE void load_part(const T* p, int rest, float fill, float (&to)[N]) 
 }
 
 /// The N elements at p, of which `rest` are there, = from, rounded; zeros behind them, as far as
-/// the pack of the last reaches.
+/// the pack of the last reaches: see packs_or_clear().
 template <int N, class T>
 KERNELS_INLINE void store_part(T* p, int rest, const float (&from)[N]) {
   constexpr int lanes = N < pack_lanes<T> ? N : pack_lanes<T>;

@@ -140,7 +140,7 @@ void forward(Stream stream, const LayerNormOptions& o, View x, const LayerNormPa
   const int64_t rows = layer_norm_rows(x), channels = x.shape[-1];
   if (!rows) return;
   dispatch_activation("layer_norm", x.dtype, [&]<class T>(T) {
-    with_lanes<T>(takes_packs(x) && takes_packs(y), [&](auto lanes) {
+    with_lanes<T>(packs_or_clear(stream, {x}, y), [&](auto lanes) {
       const RowPlan plan = plan_rows(rows, channels, lanes, held(lanes, most_held), resident);
       const Forward<T> a{Rows<const T>(x),
                          Rows<T>(y),

@@ -241,7 +241,7 @@ void grad(Stream stream, const LayerNormKept& k, View dy, const LayerNormTargets
                     .per_channel = float(1 / double(k.x.shape[-1])),
                     .group = 1,
                     .accumulate = to.dx.accumulate};
-    with_lanes<T>(takes_packs(k.x) && takes_packs(dy) && takes_packs(to.dx.view),
+    with_lanes<T>(packs_or_clear(stream, {k.x, dy}, to.dx.view),
                   [&](auto lanes) { run<T, lanes>(stream, a, to); });
   });
 }

@@ -108,7 +108,7 @@ void run_grad(const char* name, Stream stream, const SigmoidCrossEntropyOptions&
     task.loss = loss ? data<float>(loss) : nullptr;
     task.dlogits = Rows<T>(dlogits);
     task.accumulate = accumulate;
-    run(name, stream, task, takes_packs(logits) && takes_packs(targets) && takes_packs(dlogits));
+    run(name, stream, task, packs_or_clear(stream, {logits, targets}, dlogits));
   });
 }
 

@@ -248,7 +248,7 @@ void forward(Stream stream, const SoftmaxCrossEntropyOptions& o, View logits, Vi
     task.x = Rows<const T>(logits);
     task.p = Rows<float>(p);
     task.loss = data<float>(loss);
-    run("softmax_cross_entropy.forward", stream, task, takes_packs(logits) && takes_packs(p));
+    run("softmax_cross_entropy.forward", stream, task, packs_or_clear(stream, {logits}, p));
   });
 }
 
@@ -264,7 +264,7 @@ void forward_grad(Stream stream, const SoftmaxCrossEntropyOptions& o, View logit
     task.dlogits = Rows<T>(dlogits);
     task.accumulate = accumulate;
     run("softmax_cross_entropy.forward_grad", stream, task,
-        takes_packs(logits) && takes_packs(dlogits));
+        packs_or_clear(stream, {logits}, dlogits));
   });
 }
 
@@ -275,7 +275,7 @@ void softmax(Stream stream, View x, View p) {
     Task<T> task = task_of<T>(0, x.size() / x.shape[-1], x.shape[-1]);
     task.x = Rows<const T>(x);
     task.p = Rows<float>(p);
-    run("softmax", stream, task, takes_packs(x) && takes_packs(p));
+    run("softmax", stream, task, packs_or_clear(stream, {x}, p));
   });
 }
 
@@ -289,7 +289,7 @@ void grad(Stream stream, const SoftmaxCrossEntropyOptions& o, View p, View label
     task.dloss = data<const float>(dloss);
     task.dlogits = Rows<T>(dlogits);
     task.accumulate = accumulate;
-    with_lanes<T>(takes_packs(p) && takes_packs(dlogits), [&](auto lanes) {
+    with_lanes<T>(packs_or_clear(stream, {p}, dlogits), [&](auto lanes) {
       const RowPlan plan = plan_rows(task.rows, task.classes, lanes, held(lanes), 8);
       task.group = plan.group;
       launch("softmax_cross_entropy.grad", grad_kernel<T, lanes>,
