@@ -1,41 +1,23 @@
 #include "kernels/adamw/adamw.h"
+#include "kernels/adamw/adamw_factors.h"
 #include "kernels/device/map.h"
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::adamw {
 
 constexpr int lanes_at_once = pack_lanes<float>, rounds = 2;
 
-struct Factors {
-  float keep;           ///< of w, after decay
-  float beta1, fresh1;  ///< fresh is 1 - beta
-  float beta2, fresh2;
-  float step;  ///< rate / (1 - beta1^t)
-  float root;  ///< 1 / sqrt(1 - beta2^t)
-  float eps;
-
-  Factors(const AdamWOptions& o, int64_t t)
-      : keep(float(1 - o.rate * o.weight_decay)),
-        beta1(float(o.beta1)),
-        fresh1(float(1 - o.beta1)),
-        beta2(float(o.beta2)),
-        fresh2(float(1 - o.beta2)),
-        step(float(o.rate / (1 - std::pow(o.beta1, double(t))))),
-        root(float(1 / std::sqrt(1 - std::pow(o.beta2, double(t))))),
-        eps(float(o.eps)) {}
-
-  /// The new w; m and v move on.
-  KERNELS_INLINE float next(float w, float g, float& m, float& v) const {
-    m = beta1 * m + fresh1 * g;
-    v = beta2 * v + fresh2 * g * g;
-    return keep * w - step * m / (sqrtf(v) * root + eps);
-  }
-};
+/// The new w; m and v move on.
+KERNELS_INLINE float next(const AdamWFactors& f, float w, float g, float& m, float& v) {
+  m = f.beta1 * m + f.fresh1 * g;
+  v = f.beta2 * v + f.fresh2 * g * g;
+  return f.keep * w - f.step * m / (sqrtf(v) * f.root + f.eps);
+}
 
 /// All parameters in one pass, as they lie in one arena: reads w, g, m and v once, writes w, m, v
 /// and the working copy, where it is given, once.
 template <class Working, int N>
 __global__ void __launch_bounds__(map_threads)
-    step_kernel(Walk walk, Factors factors, InOut<float> w, Input<float> g, InOut<float> m,
+    step_kernel(Walk walk, AdamWFactors factors, InOut<float> w, Input<float> g, InOut<float> m,
                 InOut<float> v, Output<Working> working) {
   map<N, rounds>(
       walk,
@@ -44,7 +26,7 @@ __global__ void __launch_bounds__(map_threads)
 #pragma unroll
         for (int k = 0; k < weight.size; ++k) {
           weight.lane[k] =
-              factors.next(weight.lane[k], gradient.lane[k], mean.lane[k], square.lane[k]);
+              next(factors, weight.lane[k], gradient.lane[k], mean.lane[k], square.lane[k]);
           narrow.lane[k] = from_float<Working>(weight.lane[k]);
         }
       },
@@ -59,7 +41,7 @@ void step(Stream stream, const AdamWOptions& o, int64_t t, View w, View g, View 
   dispatch_narrow(working, [&]<class Working>(Working) {
     walk_packs<lanes_at_once>({w, g, m, v, working}, [&](const Walk& walk, auto lanes) {
       launch("adamw.step", step_kernel<Working, lanes()>, walk.geometry(rounds), stream, walk,
-             Factors(o, t), InOut<float>(walk, w, true), Input<float>(walk, g),
+             AdamWFactors(o, t), InOut<float>(walk, w, true), Input<float>(walk, g),
              InOut<float>(walk, m, true), InOut<float>(walk, v, true),
              Output<Working>(walk, working));
     });

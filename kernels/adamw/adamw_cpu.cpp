@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include "kernels/adamw/adamw.h"
+#include "kernels/adamw/adamw_factors.h"
 #include "kernels/base/parallel.h"
 
 namespace kinema::kernels {
@@ -10,27 +11,8 @@ namespace {
 
 constexpr int64_t grain = 16384;  // elements a core takes at least
 
-struct Factors {
-  float keep;           ///< of w, after decay
-  float beta1, fresh1;  ///< fresh is 1 - beta
-  float beta2, fresh2;
-  float step;  ///< rate / (1 - beta1^t)
-  float root;  ///< 1 / sqrt(1 - beta2^t)
-  float eps;
-
-  Factors(const AdamWOptions& o, int64_t t)
-      : keep(float(1 - o.rate * o.weight_decay)),
-        beta1(float(o.beta1)),
-        fresh1(float(1 - o.beta1)),
-        beta2(float(o.beta2)),
-        fresh2(float(1 - o.beta2)),
-        step(float(o.rate / (1 - std::pow(o.beta1, double(t))))),
-        root(float(1 / std::sqrt(1 - std::pow(o.beta2, double(t))))),
-        eps(float(o.eps)) {}
-};
-
 /// Without errno, which a root of a negative number would set, the loop becomes vector code.
-__attribute__((optimize("no-math-errno"))) void run(const Factors& f, float* w, const float* g,
+__attribute__((optimize("no-math-errno"))) void run(const AdamWFactors& f, float* w, const float* g,
                                                     float* m, float* v, int64_t length) {
 #pragma omp simd
   for (int64_t i = 0; i < length; ++i) {
@@ -42,8 +24,8 @@ __attribute__((optimize("no-math-errno"))) void run(const Factors& f, float* w, 
 
 /// run() in pieces that stay in the first cache until the working copy of row `row`, from `start`
 /// on, has them too.
-void run_copying(const Factors& f, float* w, const float* g, float* m, float* v, int64_t length,
-                 const WorkingCopy& copy, int64_t row, int64_t start) {
+void run_copying(const AdamWFactors& f, float* w, const float* g, float* m, float* v,
+                 int64_t length, const WorkingCopy& copy, int64_t row, int64_t start) {
   constexpr int64_t piece = 1024;
   for (int64_t i = 0; i < length; i += piece) {
     const int64_t count = std::min(piece, length - i);
@@ -55,7 +37,7 @@ void run_copying(const Factors& f, float* w, const float* g, float* m, float* v,
 void step(Stream, const AdamWOptions& o, int64_t t, View w, View g, View m, View v, View working) {
   check_adamw(o, t, w, g, m, v, working);
   if (!w.size()) return;
-  const Factors factors(o, t);
+  const AdamWFactors factors(o, t);
   const WorkingCopy copy(working);
   const int64_t length = w.shape[-1];
   float *values = data<float>(w), *means = data<float>(m), *squares = data<float>(v);
