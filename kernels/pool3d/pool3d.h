@@ -26,8 +26,8 @@ namespace kinema::kernels {
 /// often as windows hold it: kernel / stride times along each axis, all but the first time from a
 /// cache.
 /// Errors: x not of rank 5; kernel or stride below 1; padding not in [0, kernel); a window larger
-/// than padded x; shapes or types that do not fit; on a device, axes or windows of about 2^30.
-/// Axes of size 0 are no error and stay 0.
+/// than padded x; shapes or types that do not fit; on a device, frames or windows of about 2^30
+/// along an axis, and 2^31 clips or channels. Axes of size 0 are no error and stay 0.
 struct Pool3d {
   void (*max_forward)(Stream, const Pool3dOptions&, View x, View y, View taps);
   void (*max_grad)(Stream, const Pool3dOptions&, View dy, View taps, View dx, bool accumulate);
