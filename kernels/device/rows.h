@@ -73,7 +73,7 @@ inline bool packs_or_clear(Stream stream, std::initializer_list<View> read, cons
   if (packs || !written.tail || !written.size()) return packs;
   dispatch_activation("zero lanes", written.dtype, [&]<class T>(T) {
     const RowIndex rows(written);
-    launch("zero lanes", clear_tails_kernel<T>,
+    launch("clear_tails", clear_tails_kernel<T>,
            {.grid = blocks_for(rows.rows(), 256), .block = 256}, stream, Rows<T>(written),
            rows.rows(), written.shape[-1], written.tail);
   });
