@@ -20,7 +20,7 @@ void add_case(const kernels::Conv3dCase& c, kernels::Dtype type) {
   bench::add(bench::name("conv3d.forward", backend, what), bytes, flop,
              [=, &op] { op.forward({}, c.options, x.view(), w.view(), y.view(), {}); });
   bench::add(bench::name("conv3d.grad_input", backend, what), bytes, flop,
-             [=, &op] { op.grad_input({}, c.options, y.view(), w.view(), x.view(), false); });
+             [=, &op] { op.grad_input({}, c.options, y.view(), w.view(), x.view(), {}); });
   bench::add(bench::name("conv3d.grad_weight", backend, what), bytes, flop,
              [=, &op] { op.grad_weight({}, c.options, x.view(), y.view(), dw.view(), false); });
 }

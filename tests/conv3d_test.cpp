@@ -36,7 +36,7 @@ struct Data {
     y = empty(out, type), dx = empty(c.x, type), dw = empty(c.w), db = empty({c.w[0]});
     const auto& op = kernels::conv3d_reference;
     op.forward({}, c.options, x.view(), w.view(), y.view(), {});
-    op.grad_input({}, c.options, dy.view(), w.view(), dx.view(), false);
+    op.grad_input({}, c.options, dy.view(), w.view(), dx.view(), {});
     op.grad_weight({}, c.options, x.view(), dy.view(), dw.view(), false);
     op.grad_bias({}, dy.view(), db.view(), false);
   }
@@ -50,7 +50,7 @@ void expect_agreement(const kernels::Conv3dCase& c, Dtype type) {
   Tensor y = poisoned(d.y.shape(), type), dx = poisoned(c.x, type), dw = poisoned(c.w),
          db = poisoned({c.w[0]});
   op.forward({}, c.options, d.x.view(), d.w.view(), y.view(), {});
-  op.grad_input({}, c.options, d.dy.view(), d.w.view(), dx.view(), false);
+  op.grad_input({}, c.options, d.dy.view(), d.w.view(), dx.view(), {});
   op.grad_weight({}, c.options, d.x.view(), d.dy.view(), dw.view(), false);
   op.grad_bias({}, d.dy.view(), db.view(), false);
   const int64_t pixels = c.w[0] ? d.y.size() / c.w[0] : 0;
@@ -77,7 +77,7 @@ void expect_sums(const kernels::Conv3dCase& c, Dtype type) {
   const Data d(c, type);
   auto three_more = [&](const kernels::Conv3d& op) {
     std::vector<Tensor> sums{full(c.x, 3, type), full(c.w, 3), full({c.w[0]}, 3)};
-    op.grad_input({}, c.options, d.dy.view(), d.w.view(), sums[0].view(), true);
+    op.grad_input({}, c.options, d.dy.view(), d.w.view(), sums[0].view(), {.accumulate = true});
     op.grad_weight({}, c.options, d.x.view(), d.dy.view(), sums[1].view(), true);
     op.grad_bias({}, d.dy.view(), sums[2].view(), true);
     return sums;
@@ -130,7 +130,7 @@ TEST(Conv3d, DepthwiseResultsDoNotDependOnThreads) {
     omp_set_num_threads(threads);
     const Tensor y = empty(d.y.shape()), dx = empty(c.x), dw = empty(c.w);
     kernels::conv3d_cpu.forward({}, c.options, d.x.view(), d.w.view(), y.view(), {});
-    kernels::conv3d_cpu.grad_input({}, c.options, d.dy.view(), d.w.view(), dx.view(), false);
+    kernels::conv3d_cpu.grad_input({}, c.options, d.dy.view(), d.w.view(), dx.view(), {});
     kernels::conv3d_cpu.grad_weight({}, c.options, d.x.view(), d.dy.view(), dw.view(), false);
     omp_set_num_threads(before);
     return std::vector{to_vector<float>(y), to_vector<float>(dx), to_vector<float>(dw)};
@@ -145,7 +145,7 @@ void expect_slices(const kernels::Conv3dCase& c, Dtype type) {
     const Slice x(d.x, 3, 2), dy(d.dy, 1, 6), w(d.w, 2, 1);
     const Slice y(d.y.shape(), 5, 1, type), dx(c.x, 1, 3, type), dw(c.w, 1, 1);
     op->forward({}, c.options, x.part.view(), w.part.view(), y.part.view(), {});
-    op->grad_input({}, c.options, dy.part.view(), w.part.view(), dx.part.view(), false);
+    op->grad_input({}, c.options, dy.part.view(), w.part.view(), dx.part.view(), {});
     op->grad_weight({}, c.options, x.part.view(), dy.part.view(), dw.part.view(), false);
     const double b = bound(filter_size(c) + d.y.size() / c.w[0] + c.w[0]);
     EXPECT_LE(error(y.part, d.y), b + rounding(type));

@@ -4,7 +4,8 @@
 #   and part of gpu_tests   all of them on a GPU: built with nvcc, run by hand where there is a GPU
 # One that begins with "// labels: emulated" is about the emulation itself, and no part of gpu_tests.
 # NAME_device_test.cu beside it is device code of its own, compiled like a kernel.
-add_library(kinema_device_test_support STATIC support/device_check.cpp)
+add_library(kinema_device_test_support STATIC support/device_check.cpp
+            support/device_conv3d.cpp)
 target_link_libraries(kinema_device_test_support PUBLIC kinema_kernels GTest::gtest_main)
 
 file(GLOB DEVICE_TEST_CODE CONFIGURE_DEPENDS *.cu)

@@ -30,6 +30,15 @@ Shape conv3d_output(const Conv3dOptions& o, const Shape& x, const Shape& w) {
   return y;
 }
 
+/// What an epilogue leaves of each tile.
+static void check_tiles(const char* name, const View& v, int64_t values, int64_t channels,
+                        Dtype wide) {
+  check(!v || (v.shape.rank == 3 && v.shape[1] == values && v.shape[2] == channels &&
+               v.dtype == wide),
+        "conv3d: ", name, " must be ", wide, " [tiles,", values, ",", channels, "], got ", v.dtype,
+        " ", v.shape);
+}
+
 void check_conv3d(const Conv3dOptions& o, const View& x, const View& w, const View& y,
                   const Conv3dEpilogue& e) {
   const Shape expected = conv3d_output(o, x.shape, w.shape);
@@ -45,6 +54,22 @@ void check_conv3d(const Conv3dOptions& o, const View& x, const View& w, const Vi
   check(!e.residual || (e.residual.shape == y.shape && e.residual.dtype == y.dtype),
         "conv3d: the residual must be ", y.dtype, " ", y.shape, ", got ", e.residual.dtype, " ",
         e.residual.shape);
+  check_tiles("partials", e.partials, 3, channels[0], wide);
+}
+
+void check_conv3d_input(const Conv3dOptions& o, const View& dy, const View& w, const View& dx,
+                        const Conv3dGradEpilogue& e) {
+  check_conv3d(o, dx, w, dy);
+  for (const View* v : {&e.mask, &e.z})
+    check(!*v || (v->shape == dx.shape && v->dtype == dx.dtype), "conv3d: mask and z must be ",
+          dx.dtype, " ", dx.shape, ", got ", v->dtype, " ", v->shape);
+  const Shape channels{dx.shape[4]};
+  const Dtype wide = wide_of(dx.dtype);
+  check(!e.mean || (e.mean.shape == channels && e.mean.dtype == wide), "conv3d: mean must be ",
+        wide, " ", channels, ", got ", e.mean.dtype, " ", e.mean.shape);
+  check(bool(e.sums) == bool(e.z) && bool(e.sums) == bool(e.mean),
+        "conv3d: sums, z and mean go together, got only some of them");
+  check_tiles("sums", e.sums, 2, channels[0], wide);
 }
 
 void check_conv3d_weight(const Conv3dOptions& o, const View& x, const View& dy, const View& dw) {

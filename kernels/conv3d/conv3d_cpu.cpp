@@ -289,15 +289,16 @@ void forward(Stream, const Conv3dOptions& opt, View x, View w, View y, const Con
   if (!fused) finish(y, e);
 }
 
-void grad_input(Stream, const Conv3dOptions& opt, View dy, View w, View dx, bool accumulate) {
-  check_conv3d(opt, dx, w, dy);
+void grad_input(Stream, const Conv3dOptions& opt, View dy, View w, View dx,
+                const Conv3dGradEpilogue& e) {
+  check_conv3d_input(opt, dy, w, dx, e);
   check_f32(dy);
   const Problem p(opt, dx, w, dy);
   const Pass& pass = pass_for(p, grad_input_pass);
   // A result to be added goes into memory of its own first.
   View target = dense_layout(dx.shape, p.c);
   Scratch own;
-  if (accumulate) {
+  if (e.accumulate) {
     own = scratch(dx.shape[0] * target.stride(0));
     target.data = own.get();
   } else {
@@ -314,7 +315,7 @@ void grad_input(Stream, const Conv3dOptions& opt, View dy, View w, View dx, bool
   } else {
     conv3d_loops_grad_input(opt, dy, w, target);
   }
-  if (accumulate) copy_cpu.forward({}, target, dx, true);
+  if (e.accumulate) copy_cpu.forward({}, target, dx, true);
 }
 
 void grad_weight(Stream, const Conv3dOptions& opt, View x, View dy, View dw, bool accumulate) {
@@ -374,6 +375,7 @@ void grad_bias(Stream, View dy, View db, bool accumulate) {
 const Conv3d conv3d_cpu_f32 = {.forward = forward,
                                .grad_input = grad_input,
                                .grad_weight = grad_weight,
-                               .grad_bias = grad_bias};
+                               .grad_bias = grad_bias,
+                               .tiles = one_tile};
 
 }  // namespace kinema::kernels

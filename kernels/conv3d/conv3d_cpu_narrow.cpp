@@ -37,15 +37,16 @@ void forward(Stream s, const Conv3dOptions& opt, View x, View w, View y, const C
   });
 }
 
-void grad_input(Stream s, const Conv3dOptions& opt, View dy, View w, View dx, bool accumulate) {
-  if (!is_narrow(dy.dtype)) return conv3d_cpu_f32.grad_input(s, opt, dy, w, dx, accumulate);
-  check_conv3d(opt, dx, w, dy);
+void grad_input(Stream s, const Conv3dOptions& opt, View dy, View w, View dx,
+                const Conv3dGradEpilogue& e) {
+  if (!is_narrow(dy.dtype)) return conv3d_cpu_f32.grad_input(s, opt, dy, w, dx, e);
+  check_conv3d_input(opt, dy, w, dx, e);
   const InF32 weights(w, InF32::load);
   each_part(dx, dy, [&](int64_t first, int64_t count) {
     const View part = dx.slice(0, first, count);
     const InF32 from(dy.slice(0, first, count), InF32::load), to(part, InF32::leave);
-    conv3d_cpu_f32.grad_input(s, opt, from.view, weights.view, to.view, false);
-    to.store(part, accumulate);
+    conv3d_cpu_f32.grad_input(s, opt, from.view, weights.view, to.view, {});
+    to.store(part, e.accumulate);
   });
 }
 
@@ -73,6 +74,7 @@ void grad_bias(Stream s, View dy, View db, bool accumulate) {
 const Conv3d conv3d_cpu = {.forward = forward,
                            .grad_input = grad_input,
                            .grad_weight = grad_weight,
-                           .grad_bias = grad_bias};
+                           .grad_bias = grad_bias,
+                           .tiles = one_tile};
 
 }  // namespace kinema::kernels

@@ -78,14 +78,15 @@ int64_t reader(const Conv3dOptions& opt, size_t i, int64_t s, int64_t k, int64_t
   return scaled / opt.stride[i] < outputs ? scaled / opt.stride[i] : -1;
 }
 
-void grad_input(Stream, const Conv3dOptions& opt, View dy, View w, View dx, bool accumulate) {
-  check_conv3d(opt, dx, w, dy);
+void grad_input(Stream, const Conv3dOptions& opt, View dy, View w, View dx,
+                const Conv3dGradEpilogue& e) {
+  check_conv3d_input(opt, dy, w, dx, e);
   const int64_t per_group = w.shape[0] / opt.groups, channels = w.shape[4];
   dispatch_float("conv3d", dy.dtype, [&]<class T>(T) {
     each_pixel(dx, [&](int64_t n, int64_t t, int64_t h, int64_t v) {
       for (int64_t i = 0; i < dx.shape[4]; ++i) {
         const int64_t group = i / channels;
-        double sum = accumulate ? double(at<T>(dx, n, t, h, v, i)) : 0;
+        double sum = e.accumulate ? double(at<T>(dx, n, t, h, v, i)) : 0;
         each_tap(w, [&](int64_t a, int64_t b, int64_t c) {
           const int64_t ot = reader(opt, 0, t, a, dy.shape[1]);
           const int64_t oh = reader(opt, 1, h, b, dy.shape[2]);
@@ -140,6 +141,7 @@ void grad_bias(Stream, View dy, View db, bool accumulate) {
 const Conv3d conv3d_reference = {.forward = forward,
                                  .grad_input = grad_input,
                                  .grad_weight = grad_weight,
-                                 .grad_bias = grad_bias};
+                                 .grad_bias = grad_bias,
+                                 .tiles = one_tile};
 
 }  // namespace kinema::kernels

@@ -1,0 +1,73 @@
+#include "kernels/conv3d/conv3d.h"
+#include "kernels/conv3d/conv3d_device.cuh"
+#include "kernels/device/index.h"
+
+// Which kernel does a pass: the plan's choice.
+
+namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d {
+
+namespace {
+
+/// x, w and y may be gradients.
+Conv3dPlan plan_of(Conv3dPass pass, const Conv3dOptions& o, const View& x, const View& w,
+                   const View& y) {
+  const bool all_aligned = aligned(x) && aligned(w) && aligned(y);
+  return conv3d_plan({pass, o, x.shape, w.shape, x.dtype, all_aligned}, gpu(),
+                     Conv3dPlanScope::current());
+}
+
+[[noreturn]] void refuse(Conv3dPass pass, const Conv3dPlan& plan) {
+  fail("conv3d: ", name_of(plan.algorithm), " has no ", name_of(pass));
+}
+
+}  // namespace
+
+void forward(Stream, const Conv3dOptions& o, View x, View w, View y, const Conv3dEpilogue& e) {
+  check_conv3d(o, x, w, y, e);
+  if (!y.size()) return;
+  const Conv3dPlan plan = plan_of(Conv3dPass::forward, o, x, w, y);
+  switch (plan.algorithm) {
+    default:
+      refuse(Conv3dPass::forward, plan);
+  }
+}
+
+void grad_input(Stream, const Conv3dOptions& o, View dy, View w, View dx,
+                const Conv3dGradEpilogue& e) {
+  check_conv3d_input(o, dy, w, dx, e);
+  if (!dx.size()) return;
+  const Conv3dPlan plan = plan_of(Conv3dPass::grad_input, o, dx, w, dy);
+  switch (plan.algorithm) {
+    default:
+      refuse(Conv3dPass::grad_input, plan);
+  }
+}
+
+void grad_weight(Stream, const Conv3dOptions& o, View x, View dy, View dw, bool) {
+  check_conv3d_weight(o, x, dy, dw);
+  if (!dw.size()) return;
+  const Conv3dPlan plan = plan_of(Conv3dPass::grad_weight, o, x, dw, dy);
+  switch (plan.algorithm) {
+    default:
+      refuse(Conv3dPass::grad_weight, plan);
+  }
+}
+
+void grad_bias(Stream, View dy, View db, bool) { check_conv3d_bias(dy, db); }
+
+int64_t tiles(Conv3dPass pass, const Conv3dOptions& o, View x, View w, View y) {
+  check_conv3d(o, x, w, y);
+  return y.size() ? plan_of(pass, o, x, w, y).pixel_tiles : 0;
+}
+
+}  // namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d
+
+namespace kinema::kernels {
+
+const Conv3d KERNELS_DEVICE(conv3d) = {.forward = device::conv3d::forward,
+                                       .grad_input = device::conv3d::grad_input,
+                                       .grad_weight = device::conv3d::grad_weight,
+                                       .grad_bias = device::conv3d::grad_bias,
+                                       .tiles = device::conv3d::tiles};
+
+}  // namespace kinema::kernels

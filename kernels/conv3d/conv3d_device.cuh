@@ -1,0 +1,18 @@
+#pragma once
+#include "kernels/conv3d/conv3d.h"
+#include "kernels/conv3d/conv3d_plan.h"
+#include "kernels/device/launch.h"
+
+// The launch functions of the algorithms, each in a file conv3d_ALGORITHM*.cu. What they get is
+// checked, has pixels, and suits the plan.
+
+namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d {
+
+using Forward = void(Stream, const Conv3dPlan&, const Conv3dOptions&, View x, View w, View y,
+                     const Conv3dEpilogue&);
+using GradInput = void(Stream, const Conv3dPlan&, const Conv3dOptions&, View dy, View w, View dx,
+                       const Conv3dGradEpilogue&);
+using GradWeight = void(Stream, const Conv3dPlan&, const Conv3dOptions&, View x, View dy, View dw,
+                        bool accumulate);
+
+}  // namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d

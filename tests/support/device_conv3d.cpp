@@ -1,0 +1,128 @@
+#include <sstream>
+#include "tests/support/conv3d_device.h"
+
+namespace kinema::test {
+
+using kernels::Conv3d, kernels::Conv3dEpilogue, kernels::Conv3dGradEpilogue, kernels::Conv3dPass;
+
+ConvolutionRun run_of(const kernels::Conv3dCase& c, Dtype type, const kernels::Conv3dOverride& plan,
+                      Layout layout) {
+  return {.options = c.options,
+          .x = c.x,
+          .w = c.w,
+          .type = type,
+          .plan = plan,
+          .layout = layout,
+          .what = c.what};
+}
+
+const Conv3d& conv3d_here() {
+  return device_runs().front().backend == Backend::cuda ? kernels::conv3d_cuda
+                                                        : kernels::conv3d_emulated;
+}
+
+namespace {
+
+constexpr double sum_bound = 1e-5;  // the design's for f32
+
+/// x with 10 bits of mantissa, ties away from 0, as tensor cores are given TF32.
+double tf32(double x) {
+  auto bits = __builtin_bit_cast(uint32_t, float(x));
+  bits = (bits + 0x1000u) & ~0x1fffu;
+  return double(__builtin_bit_cast(float, bits));
+}
+Array rounded(const Array& a) {
+  Array copy = a.clone();
+  std::vector<double> values = a.values();
+  for (double& v : values) v = tf32(v);
+  copy.set(values);
+  return copy;
+}
+
+/// What the last pass of arrays gives: by how much TF32 changes it.
+double tf32_error(const std::vector<Array>& arrays, const Pass& pass) {
+  std::vector<Array> narrow;
+  for (const Array& a : arrays) narrow.push_back(rounded(a));
+  return 2 * error(on_host(narrow, pass).back(), on_host(arrays, pass).back());
+}
+
+struct Tensors {
+  explicit Tensors(const ConvolutionRun& r)
+      : x(random_array(r.x, r.type, 1, -1, 1, r.layout)), w(random_array(r.w, r.type, 2)) {
+    const Shape y_shape = kernels::conv3d_output(r.options, r.x, r.w);
+    y = random_array(y_shape, r.type, 3, -1, 1, r.layout);
+  }
+  Array x, w, y{Shape{0}, Dtype::f32};
+};
+
+double bound_of(const ConvolutionRun& r, const std::vector<Array>& arrays, const Pass& pass) {
+  const bool cut = r.type == Dtype::f32 && r.options.tf32;
+  return sum_bound + (cut ? tf32_error(arrays, pass) : 0);
+}
+
+std::string name_of_run(const char* pass, const ConvolutionRun& r) {
+  std::ostringstream name;
+  name << "conv3d." << pass << ' ' << r.what << ' ' << r.type << " x " << r.x << " w " << r.w
+       << (r.layout == Layout::fresh ? "" : ", not fresh") << (r.options.tf32 ? ", TF32" : "");
+  return name.str();
+}
+
+template <class F>
+void expect(const char* pass_name, const ConvolutionRun& r, const std::vector<Array>& arrays,
+            const F& pass) {
+  std::vector<double> bounds(arrays.size(), input);
+  bounds.back() = bound_of(r, arrays, pass(kernels::conv3d_reference));
+  const kernels::Conv3dPlanScope scope(r.plan);
+  expect_op_matches(kernels::conv3d_reference, &kernels::conv3d_cuda, &kernels::conv3d_emulated,
+                    arrays, pass, bounds, name_of_run(pass_name, r));
+}
+
+}  // namespace
+
+void expect_forward(const ConvolutionRun& r, const Extras& extras) {
+  const Tensors t(r);
+  const Shape channels{r.w[0]};
+  const std::vector<Array> arrays{t.x,
+                                  t.w,
+                                  random_array(channels, Dtype::f32, 4),
+                                  random_array(channels, Dtype::f32, 5, 0.5, 2),
+                                  random_array(channels, Dtype::f32, 6),
+                                  random_array(t.y.view.shape, r.type, 7, -1, 1, r.layout),
+                                  Array(t.y.view.shape, r.type, r.layout)};
+  expect("forward", r, arrays, [&](const Conv3d& op) -> Pass {
+    return [&](Stream s, const std::vector<View>& v) {
+      Conv3dEpilogue e{.relu = extras.relu};
+      if (extras.bias) e.bias = v[2];
+      if (extras.scale) e.scale = v[3], e.shift = v[4];
+      if (extras.residual) e.residual = v[5];
+      op.forward(s, r.options, v[0], v[1], v[6], e);
+    };
+  });
+}
+
+void expect_grad_input(const ConvolutionRun& r, const GradExtras& extras) {
+  const Tensors t(r);
+  const std::vector<Array> arrays{t.y, t.w, random_array(r.x, r.type, 4, -1, 1, r.layout),
+                                  extras.accumulate ? random_array(r.x, r.type, 5, -1, 1, r.layout)
+                                                    : Array(r.x, r.type, r.layout)};
+  expect("grad_input", r, arrays, [&](const Conv3d& op) -> Pass {
+    return [&](Stream s, const std::vector<View>& v) {
+      Conv3dGradEpilogue e{.accumulate = extras.accumulate};
+      if (extras.mask) e.mask = v[2];
+      op.grad_input(s, r.options, v[0], v[1], v[3], e);
+    };
+  });
+}
+
+void expect_grad_weight(const ConvolutionRun& r, bool accumulate) {
+  const Tensors t(r);
+  const std::vector<Array> arrays{
+      t.x, t.y, accumulate ? random_array(r.w, Dtype::f32, 4) : Array(r.w, Dtype::f32)};
+  expect("grad_weight", r, arrays, [&](const Conv3d& op) -> Pass {
+    return [&](Stream s, const std::vector<View>& v) {
+      op.grad_weight(s, r.options, v[0], v[1], v[2], accumulate);
+    };
+  });
+}
+
+}  // namespace kinema::test
