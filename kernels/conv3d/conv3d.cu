@@ -1,6 +1,7 @@
 #include "kernels/conv3d/conv3d.h"
 #include "kernels/conv3d/conv3d_device.cuh"
 #include "kernels/device/index.h"
+#include "kernels/reduce/reduce.h"
 
 // Which kernel does a pass: the plan's choice.
 
@@ -53,7 +54,15 @@ void grad_weight(Stream, const Conv3dOptions& o, View x, View dy, View dw, bool)
   }
 }
 
-void grad_bias(Stream, View dy, View db, bool) { check_conv3d_bias(dy, db); }
+/// Sums over columns, which is what reduce does.
+void grad_bias(Stream stream, View dy, View db, bool accumulate) {
+  check_conv3d_bias(dy, db);
+  View sums = db;
+  sums.shape = {1, 1, 1, 1, db.shape[0]};
+  sums.strides = {db.shape[0], db.shape[0], db.shape[0], db.shape[0], 1};
+  const ReduceOptions over_pixels{.axes = {true, true, true, true}};
+  KERNELS_DEVICE(reduce).forward(stream, over_pixels, dy, sums, accumulate);
+}
 
 int64_t tiles(Conv3dPass pass, const Conv3dOptions& o, View x, View w, View y) {
   check_conv3d(o, x, w, y);
