@@ -72,6 +72,12 @@ void check_conv3d_input(const Conv3dOptions& o, const View& dy, const View& w, c
   check_tiles("sums", e.sums, 2, channels[0], wide);
 }
 
+void check_conv3d_tiles(const View& of_tiles, int64_t tiles) {
+  check(!of_tiles || of_tiles.shape[0] == tiles,
+        "conv3d: partials and sums need an entry for each ", "of ", tiles, " tiles, got ",
+        of_tiles.shape);
+}
+
 void check_conv3d_weight(const Conv3dOptions& o, const View& x, const View& dy, const View& dw) {
   check(dw.dtype == wide_of(x.dtype), "conv3d: dw must be ", wide_of(x.dtype), " beside ", x.dtype,
         ", got ", dw.dtype);

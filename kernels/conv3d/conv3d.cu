@@ -27,6 +27,7 @@ void forward(Stream, const Conv3dOptions& o, View x, View w, View y, const Conv3
   check_conv3d(o, x, w, y, e);
   if (!y.size()) return;
   const Conv3dPlan plan = plan_of(Conv3dPass::forward, o, x, w, y);
+  check_conv3d_tiles(e.partials, plan.pixel_tiles);
   switch (plan.algorithm) {
     default:
       refuse(Conv3dPass::forward, plan);
@@ -38,6 +39,7 @@ void grad_input(Stream, const Conv3dOptions& o, View dy, View w, View dx,
   check_conv3d_input(o, dy, w, dx, e);
   if (!dx.size()) return;
   const Conv3dPlan plan = plan_of(Conv3dPass::grad_input, o, dx, w, dy);
+  check_conv3d_tiles(e.sums, plan.pixel_tiles);
   switch (plan.algorithm) {
     default:
       refuse(Conv3dPass::grad_input, plan);
@@ -66,7 +68,8 @@ void grad_bias(Stream stream, View dy, View db, bool accumulate) {
 
 int64_t tiles(Conv3dPass pass, const Conv3dOptions& o, View x, View w, View y) {
   check_conv3d(o, x, w, y);
-  return y.size() ? plan_of(pass, o, x, w, y).pixel_tiles : 0;
+  const View& result = pass == Conv3dPass::forward ? y : x;
+  return result.size() ? plan_of(pass, o, x, w, y).pixel_tiles : 0;
 }
 
 }  // namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d

@@ -80,6 +80,9 @@ void check_conv3d(const Conv3dOptions&, const View& x, const View& w, const View
 void check_conv3d_input(const Conv3dOptions&, const View& dy, const View& w, const View& dx,
                         const Conv3dGradEpilogue&);
 
+/// Throws Error unless partials or sums, where they are given, have room for so many tiles.
+void check_conv3d_tiles(const View& of_tiles, int64_t tiles);
+
 /// Throws Error unless dw takes the sums over x and dy.
 void check_conv3d_weight(const Conv3dOptions&, const View& x, const View& dy, const View& dw);
 

@@ -1,5 +1,7 @@
 // bf16 and f16: converted to f32, computed there, rounded once after the epilogue. Some clips at a
-// time, so that the copies in f32 stay small beside the activations that they stand for.
+// time, so that the copies in f32 stay small beside the activations that they stand for. What an
+// epilogue asks of the stored result follows, for every type.
+#include "kernels/conv3d/conv3d_cpu_epilogue.h"
 #include "kernels/conv3d/conv3d_cpu_f32.h"
 #include "kernels/copy/copy_in_f32.h"
 
@@ -22,9 +24,8 @@ void each_part(const View& x, const View& y, const F& f) {
   } while (first < clips);
 }
 
-void forward(Stream s, const Conv3dOptions& opt, View x, View w, View y, const Conv3dEpilogue& e) {
-  if (!is_narrow(x.dtype)) return conv3d_cpu_f32.forward(s, opt, x, w, y, e);
-  check_conv3d(opt, x, w, y, e);
+void narrow_forward(Stream s, const Conv3dOptions& opt, View x, View w, View y,
+                    const Conv3dEpilogue& e) {
   const InF32 weights(w, InF32::load);
   each_part(x, y, [&](int64_t first, int64_t count) {
     const View part = y.slice(0, first, count);
@@ -37,10 +38,15 @@ void forward(Stream s, const Conv3dOptions& opt, View x, View w, View y, const C
   });
 }
 
-void grad_input(Stream s, const Conv3dOptions& opt, View dy, View w, View dx,
-                const Conv3dGradEpilogue& e) {
-  if (!is_narrow(dy.dtype)) return conv3d_cpu_f32.grad_input(s, opt, dy, w, dx, e);
-  check_conv3d_input(opt, dy, w, dx, e);
+void forward(Stream s, const Conv3dOptions& opt, View x, View w, View y, const Conv3dEpilogue& e) {
+  check_conv3d(opt, x, w, y, e);
+  check_conv3d_tiles(e.partials, 1);
+  (is_narrow(x.dtype) ? narrow_forward : conv3d_cpu_f32.forward)(s, opt, x, w, y, e);
+  if (e.partials) conv3d_cpu_partials(y, e.partials);
+}
+
+void narrow_grad_input(Stream s, const Conv3dOptions& opt, View dy, View w, View dx,
+                       const Conv3dGradEpilogue& e) {
   const InF32 weights(w, InF32::load);
   each_part(dx, dy, [&](int64_t first, int64_t count) {
     const View part = dx.slice(0, first, count);
@@ -48,6 +54,15 @@ void grad_input(Stream s, const Conv3dOptions& opt, View dy, View w, View dx,
     conv3d_cpu_f32.grad_input(s, opt, from.view, weights.view, to.view, {});
     to.store(part, e.accumulate);
   });
+}
+
+void grad_input(Stream s, const Conv3dOptions& opt, View dy, View w, View dx,
+                const Conv3dGradEpilogue& e) {
+  check_conv3d_input(opt, dy, w, dx, e);
+  check_conv3d_tiles(e.sums, 1);
+  (is_narrow(dy.dtype) ? narrow_grad_input : conv3d_cpu_f32.grad_input)(s, opt, dy, w, dx, e);
+  if (e.mask) conv3d_cpu_mask(dx, e.mask);
+  if (e.sums) conv3d_cpu_sums(dx, e);
 }
 
 void grad_weight(Stream s, const Conv3dOptions& opt, View x, View dy, View dw, bool accumulate) {

@@ -38,6 +38,12 @@ bool inside(const View& x, int64_t t, int64_t h, int64_t w) {
   return t >= 0 && t < x.shape[1] && h >= 0 && h < x.shape[2] && w >= 0 && w < x.shape[3];
 }
 
+/// Row `i` of the one tile that an epilogue leaves [1, rows, channels] of.
+template <class T>
+T* tile_row(const View& tiles, int64_t i) {
+  return data<T>(tiles) + i * tiles.stride(1);
+}
+
 template <class T>
 void zero_tail(const View& v) {
   const RowOffsets offset(v);
@@ -45,8 +51,30 @@ void zero_tail(const View& v) {
     std::fill_n(data<T>(v) + offset(r) + v.shape[-1], v.tail, T(0));
 }
 
+/// All pixels of the stored y are one tile.
+template <class T>
+void leave_partials(const View& y, const View& partials) {
+  for (int64_t k = 0; k < y.shape[4]; ++k) {
+    double pixels = 0, mean = 0, m2 = 0;
+    each_pixel(y, [&](int64_t n, int64_t t, int64_t h, int64_t v) {
+      ++pixels;
+      mean += double(at<T>(y, n, t, h, v, k));
+    });
+    if (pixels > 0) mean /= pixels;
+    each_pixel(y, [&](int64_t n, int64_t t, int64_t h, int64_t v) {
+      const double gap = double(at<T>(y, n, t, h, v, k)) - mean;
+      m2 += gap * gap;
+    });
+    tile_row<Wide<T>>(partials, 0)[k] = Wide<T>(pixels);
+    tile_row<Wide<T>>(partials, 1)[k] = Wide<T>(mean);
+    tile_row<Wide<T>>(partials, 2)[k] = Wide<T>(m2);
+  }
+  zero_tail<Wide<T>>(partials);
+}
+
 void forward(Stream, const Conv3dOptions& opt, View x, View w, View y, const Conv3dEpilogue& e) {
   check_conv3d(opt, x, w, y, e);
+  check_conv3d_tiles(e.partials, 1);
   const int64_t per_group = w.shape[0] / opt.groups, channels = w.shape[4];
   dispatch_float("conv3d", x.dtype, [&]<class T>(T) {
     each_pixel(y, [&](int64_t n, int64_t t, int64_t h, int64_t v) {
@@ -68,6 +96,7 @@ void forward(Stream, const Conv3dOptions& opt, View x, View w, View y, const Con
       }
     });
     zero_tail<T>(y);
+    if (e.partials) leave_partials<T>(y, e.partials);
   });
 }
 
@@ -78,9 +107,27 @@ int64_t reader(const Conv3dOptions& opt, size_t i, int64_t s, int64_t k, int64_t
   return scaled / opt.stride[i] < outputs ? scaled / opt.stride[i] : -1;
 }
 
+/// All pixels of the stored dx are one tile.
+template <class T>
+void leave_sums(const View& dx, const Conv3dGradEpilogue& e) {
+  for (int64_t i = 0; i < dx.shape[4]; ++i) {
+    const double mean = data<Wide<T>>(e.mean)[i];
+    double sum = 0, product = 0;
+    each_pixel(dx, [&](int64_t n, int64_t t, int64_t h, int64_t v) {
+      const double d = at<T>(dx, n, t, h, v, i);
+      sum += d;
+      product += d * (double(at<T>(e.z, n, t, h, v, i)) - mean);
+    });
+    tile_row<Wide<T>>(e.sums, 0)[i] = Wide<T>(sum);
+    tile_row<Wide<T>>(e.sums, 1)[i] = Wide<T>(product);
+  }
+  zero_tail<Wide<T>>(e.sums);
+}
+
 void grad_input(Stream, const Conv3dOptions& opt, View dy, View w, View dx,
                 const Conv3dGradEpilogue& e) {
   check_conv3d_input(opt, dy, w, dx, e);
+  check_conv3d_tiles(e.sums, 1);
   const int64_t per_group = w.shape[0] / opt.groups, channels = w.shape[4];
   dispatch_float("conv3d", dy.dtype, [&]<class T>(T) {
     each_pixel(dx, [&](int64_t n, int64_t t, int64_t h, int64_t v) {
@@ -95,10 +142,12 @@ void grad_input(Stream, const Conv3dOptions& opt, View dy, View w, View dx,
           for (int64_t k = group * per_group; k < (group + 1) * per_group; ++k)
             sum += double(at<T>(dy, n, ot, oh, ow, k)) * at<T>(w, k, a, b, c, i % channels);
         });
-        at<T>(dx, n, t, h, v, i) = T(sum);
+        const bool stopped = e.mask && double(at<T>(e.mask, n, t, h, v, i)) <= 0;
+        at<T>(dx, n, t, h, v, i) = T(stopped ? 0 : sum);
       }
     });
     zero_tail<T>(dx);
+    if (e.sums) leave_sums<T>(dx, e);
   });
 }
 
