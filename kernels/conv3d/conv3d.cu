@@ -9,12 +9,19 @@ namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d {
 
 namespace {
 
+/// As Conv3dProblem::frames says.
+bool frames_side_by_side(View v) {
+  const bool dense = v.shape[4] <= 4 && (v.shape[3] <= 1 || v.stride(3) == v.shape[4]);
+  v.shape[3] = 1;
+  return dense && aligned(v);
+}
+
 /// x, w and y may be gradients.
 Conv3dPlan plan_of(Conv3dPass pass, const Conv3dOptions& o, const View& x, const View& w,
                    const View& y) {
-  const bool all_aligned = aligned(x) && aligned(w) && aligned(y);
-  return conv3d_plan({pass, o, x.shape, w.shape, x.dtype, all_aligned}, gpu(),
-                     Conv3dPlanScope::current());
+  const bool all_aligned = aligned(x) && aligned(w) && aligned(y),
+             frames = frames_side_by_side(x) && frames_side_by_side(w);
+  return conv3d_current_plan({pass, o, x.shape, w.shape, x.dtype, all_aligned, frames}, gpu());
 }
 
 [[noreturn]] void refuse(Conv3dPass pass, const Conv3dPlan& plan) {

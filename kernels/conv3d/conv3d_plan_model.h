@@ -1,0 +1,33 @@
+#pragma once
+#include "kernels/conv3d/conv3d_plan.h"
+
+// The time that a plan is predicted to take: the greatest of what the arithmetic, shared memory, L2
+// and DRAM take, rounded up to whole waves of blocks. Nothing here was measured with the kernels.
+
+namespace kinema::kernels {
+
+/// What a whole GPU gets done in a second.
+struct Conv3dRates {
+  double mma;     ///< FLOP of 16-bit factors by mma.sync; those of TF32 run at half
+  double fma;     ///< FLOP of f32
+  double shared;  ///< bytes of shared memory
+  double l2;      ///< bytes out of the L2 cache
+  double dram;    ///< bytes
+};
+/// By compute capability, in proportion to the number of multiprocessors.
+Conv3dRates conv3d_rates(const Gpu&);
+
+/// What a plan's blocks have to do, on average; padding of tiles counts as work.
+struct Conv3dLoad {
+  int registers = 0;                                                  ///< of a thread, at most
+  double mma_flop = 0, fma_flop = 0, shared_bytes = 0, l2_bytes = 0;  ///< of a block
+  double dram_bytes = 0;  ///< of the whole pass, partial sums not counted
+};
+
+/// Blocks of the plan that a multiprocessor holds at once: at least 1.
+int64_t conv3d_residents(const Conv3dPlan&, int registers, const Gpu&);
+
+/// Sets waves and predicted_us.
+void conv3d_predict(Conv3dPlan&, const Conv3dLoad&, const Gpu&);
+
+}  // namespace kinema::kernels
