@@ -15,6 +15,7 @@ struct ConvolutionRun {
   kernels::Conv3dOverride plan = {};
   Layout layout = Layout::fresh;  ///< of x, y, dx, dy, residual, mask and z
   std::string what = {};
+  std::vector<DeviceRun> runs = every_run_twice();
 };
 ConvolutionRun run_of(const kernels::Conv3dCase&, Dtype, const kernels::Conv3dOverride& = {},
                       Layout = Layout::fresh);
@@ -22,6 +23,7 @@ ConvolutionRun run_of(const kernels::Conv3dCase&, Dtype, const kernels::Conv3dOv
 /// Which parts of the epilogue a forward has.
 struct Extras {
   bool bias = false, scale = false, residual = false, relu = false, partials = false;
+  bool shift = false;  ///< comes with scale; this: without
 };
 inline constexpr Extras all_extras = {true, true, true, true, true};
 /// Likewise of grad_input.
@@ -33,7 +35,7 @@ inline constexpr GradExtras all_grad_extras = {true, true, true};
 /// Hold a pass against the reference in every device run (see expect_matches). Bounds: f32 and sums
 /// of narrow types 1e-5; results of narrow types one unit in the last place more; under TF32 twice
 /// what rounding the factors does to the reference. Partials and sums are merged over their tiles
-/// and held against the same of the stored result, as the device has stored it.
+/// and held against the same of the stored result, as the device has stored it (TileCheck).
 void expect_forward(const ConvolutionRun&, const Extras& = {});
 void expect_grad_input(const ConvolutionRun&, const GradExtras& = {});
 void expect_grad_weight(const ConvolutionRun&, bool accumulate = false);

@@ -185,32 +185,38 @@ std::vector<Array> on_host(const std::vector<Array>& arrays, const Pass& pass) {
   return copies;
 }
 
+std::vector<DeviceRun> every_run_twice() {
+  std::vector<DeviceRun> runs;
+  for (const DeviceRun& run : device_runs())
+    for (int again = 0; again < (small() ? 1 : 2); ++again) runs.push_back(run);
+  return runs;
+}
+
 void expect_matches(const std::vector<Array>& arrays, const Pass& reference,
                     const std::function<Pass(const DeviceRun&)>& device,
-                    const std::vector<double>& bounds, const std::string& what) {
+                    const std::vector<double>& bounds, const std::string& what,
+                    const std::vector<DeviceRun>& runs) {
   kernels::check(bounds.size() == arrays.size(), what, ": expected a bound for each of ",
                  arrays.size(), " arrays, got ", bounds.size());
   const std::vector<Array> wanted = on_host(arrays, reference);
   std::map<std::string, std::vector<Array>> first;
-  for (const DeviceRun& run : device_runs()) {
-    for (int again = 0; again < (small() ? 1 : 2); ++again) {
-      const std::vector<Array> got = on_device(run, arrays, device(run));
-      const bool known = first.count(run.group) > 0;
-      for (size_t i = 0; i < arrays.size(); ++i) {
-        const std::string which = what + ", array " + std::to_string(i) + " on " + run.name;
-        if (bounds[i] == input) {
-          EXPECT_TRUE(*got[i].memory == *arrays[i].memory) << which << ": an input has changed";
-          continue;
-        }
-        const Dtype type = got[i].view.dtype;
-        const double bound = bounds[i] + (kernels::is_narrow(type) ? epsilon_of(type) : 0);
-        EXPECT_LE(error(got[i], wanted[i]), bound) << which;
-        EXPECT_EQ(stray_write(arrays[i], got[i]), "") << which;
-        EXPECT_TRUE(!known || *got[i].memory == *first[run.group][i].memory)
-            << which << ": bits differ from those of another run";
+  for (const DeviceRun& run : runs) {
+    const std::vector<Array> got = on_device(run, arrays, device(run));
+    const bool known = first.count(run.group) > 0;
+    for (size_t i = 0; i < arrays.size(); ++i) {
+      const std::string which = what + ", array " + std::to_string(i) + " on " + run.name;
+      if (bounds[i] == input) {
+        EXPECT_TRUE(*got[i].memory == *arrays[i].memory) << which << ": an input has changed";
+        continue;
       }
-      if (!known) first.emplace(run.group, got);
+      const Dtype type = got[i].view.dtype;
+      const double bound = bounds[i] + (kernels::is_narrow(type) ? epsilon_of(type) : 0);
+      EXPECT_LE(error(got[i], wanted[i]), bound) << which;
+      EXPECT_EQ(stray_write(arrays[i], got[i]), "") << which;
+      EXPECT_TRUE(!known || *got[i].memory == *first[run.group][i].memory)
+          << which << ": bits differ from those of another run";
     }
+    if (!known) first.emplace(run.group, got);
   }
 }
 

@@ -1,5 +1,6 @@
 #include <sstream>
 #include "tests/support/conv3d_device.h"
+#include "tests/support/device_conv3d_tiles.h"
 
 namespace kinema::test {
 
@@ -39,10 +40,10 @@ Array rounded(const Array& a) {
   return copy;
 }
 
-/// What the last pass of arrays gives: by how much TF32 changes it.
+/// What the last array gets: by how much TF32 changes it, which rounds the factors, arrays 0 and 1.
 double tf32_error(const std::vector<Array>& arrays, const Pass& pass) {
-  std::vector<Array> narrow;
-  for (const Array& a : arrays) narrow.push_back(rounded(a));
+  std::vector<Array> narrow = arrays;
+  for (size_t i : {0u, 1u}) narrow[i] = rounded(arrays[i]);
   return 2 * error(on_host(narrow, pass).back(), on_host(arrays, pass).back());
 }
 
@@ -67,14 +68,19 @@ std::string name_of_run(const char* pass, const ConvolutionRun& r) {
   return name.str();
 }
 
-template <class F>
-void expect(const char* pass_name, const ConvolutionRun& r, const std::vector<Array>& arrays,
-            const F& pass) {
+/// A pass of a backend in a run of the device; on the host the run is not given.
+using PassOf = std::function<Pass(const Conv3d&, const DeviceRun*)>;
+
+/// The last array is the result.
+void expect(const std::string& name, const ConvolutionRun& r, const std::vector<Array>& arrays,
+            const PassOf& pass) {
+  const Pass reference = pass(kernels::conv3d_reference, nullptr);
   std::vector<double> bounds(arrays.size(), input);
-  bounds.back() = bound_of(r, arrays, pass(kernels::conv3d_reference));
+  bounds.back() = bound_of(r, arrays, reference);
   const kernels::Conv3dPlanScope scope(r.plan);
-  expect_op_matches(kernels::conv3d_reference, &kernels::conv3d_cuda, &kernels::conv3d_emulated,
-                    arrays, pass, bounds, name_of_run(pass_name, r));
+  expect_matches(
+      arrays, reference, [&](const DeviceRun& run) { return pass(conv3d_here(), &run); }, bounds,
+      name, r.runs);
 }
 
 }  // namespace
@@ -89,27 +95,53 @@ void expect_forward(const ConvolutionRun& r, const Extras& extras) {
                                   random_array(channels, Dtype::f32, 6),
                                   random_array(t.y.view.shape, r.type, 7, -1, 1, r.layout),
                                   Array(t.y.view.shape, r.type, r.layout)};
-  expect("forward", r, arrays, [&](const Conv3d& op) -> Pass {
-    return [&](Stream s, const std::vector<View>& v) {
+  const std::string name = name_of_run("forward", r);
+  TileCheck tiles(name, arrays.back(), {0, 3, r.w[0]}, expect_statistics);
+  expect(name, r, arrays, [&](const Conv3d& op, const DeviceRun* run) -> Pass {
+    return [&, run](Stream s, const std::vector<View>& v) {
       Conv3dEpilogue e{.relu = extras.relu};
       if (extras.bias) e.bias = v[2];
-      if (extras.scale) e.scale = v[3], e.shift = v[4];
+      if (extras.scale) e.scale = v[3];
+      if (extras.scale || extras.shift) e.shift = v[4];
       if (extras.residual) e.residual = v[5];
-      op.forward(s, r.options, v[0], v[1], v[6], e);
+      const auto pass = [&](const View& partials) {
+        e.partials = partials;
+        op.forward(s, r.options, v[0], v[1], v[6], e);
+      };
+      if (!run || !extras.partials) return pass({});
+      tiles.run(*run, s, op.tiles(Conv3dPass::forward, r.options, v[0], v[1], v[6]), v[6], pass);
     };
   });
 }
 
 void expect_grad_input(const ConvolutionRun& r, const GradExtras& extras) {
   const Tensors t(r);
-  const std::vector<Array> arrays{t.y, t.w, random_array(r.x, r.type, 4, -1, 1, r.layout),
+  const Array z = random_array(r.x, r.type, 6, -1, 1, r.layout),
+              mean = random_array({r.x[4]}, Dtype::f32, 7);
+  const std::vector<Array> arrays{t.y,
+                                  t.w,
+                                  random_array(r.x, r.type, 4, -1, 1, r.layout),
+                                  z,
+                                  mean,
                                   extras.accumulate ? random_array(r.x, r.type, 5, -1, 1, r.layout)
                                                     : Array(r.x, r.type, r.layout)};
-  expect("grad_input", r, arrays, [&](const Conv3d& op) -> Pass {
-    return [&](Stream s, const std::vector<View>& v) {
+  const std::string name = name_of_run("grad_input", r);
+  TileCheck tiles(name, arrays.back(), {0, 2, r.x[4]},
+                  [&](const Array& left, const Array& dx, const std::string& what) {
+                    expect_sums(left, dx, z, mean, what);
+                  });
+  expect(name, r, arrays, [&](const Conv3d& op, const DeviceRun* run) -> Pass {
+    return [&, run](Stream s, const std::vector<View>& v) {
       Conv3dGradEpilogue e{.accumulate = extras.accumulate};
       if (extras.mask) e.mask = v[2];
-      op.grad_input(s, r.options, v[0], v[1], v[3], e);
+      const auto pass = [&](const View& sums) {
+        e.sums = sums;
+        e.z = sums ? v[3] : View{};
+        e.mean = sums ? v[4] : View{};
+        op.grad_input(s, r.options, v[0], v[1], v[5], e);
+      };
+      if (!run || !extras.sums) return pass({});
+      tiles.run(*run, s, op.tiles(Conv3dPass::grad_input, r.options, v[5], v[1], v[0]), v[5], pass);
     };
   });
 }
@@ -118,7 +150,7 @@ void expect_grad_weight(const ConvolutionRun& r, bool accumulate) {
   const Tensors t(r);
   const std::vector<Array> arrays{
       t.x, t.y, accumulate ? random_array(r.w, Dtype::f32, 4) : Array(r.w, Dtype::f32)};
-  expect("grad_weight", r, arrays, [&](const Conv3d& op) -> Pass {
+  expect(name_of_run("grad_weight", r), r, arrays, [&](const Conv3d& op, const DeviceRun*) -> Pass {
     return [&](Stream s, const std::vector<View>& v) {
       op.grad_weight(s, r.options, v[0], v[1], v[2], accumulate);
     };
