@@ -1,5 +1,6 @@
 #include "kernels/conv3d/conv3d_plan_model.h"
 #include <algorithm>
+#include "kernels/conv3d/conv3d_planner.h"
 
 namespace kinema::kernels {
 
@@ -21,10 +22,11 @@ constexpr Model models[] = {
 };
 
 // Assumptions, none of them measured.
-constexpr double launch_us = 3,  ///< until the first block runs and behind the last
-    block_us = 1.5,              ///< a block fills its pipeline and empties its registers
-    most_of_l2 = 1.5,            ///< times its share, where other multiprocessors want less
-    idle_warps = 2;              ///< n warps keep n / (n + idle_warps) of a multiprocessor busy
+constexpr double launch_seconds = 3e-6,  ///< before the first block runs and behind the last
+    block_seconds = 1.5e-6,  ///< in which a block fills its pipeline and stores its sums
+    latency = 0.8e-6,        ///< of a load that misses L1
+    most_of_l2 = 1.5,        ///< times its share, that a multiprocessor can load
+    idle_warps = 2;          ///< n warps keep n / (n + idle_warps) of a multiprocessor busy
 
 }  // namespace
 
@@ -36,35 +38,40 @@ Conv3dRates conv3d_rates(const Gpu& gpu) {
   return {r.mma * share, r.fma * share, r.shared * share, r.l2 * share, r.dram * share};
 }
 
-int64_t conv3d_residents(const Conv3dPlan& p, int registers, const Gpu& gpu) {
+int64_t conv3d_residents(const Conv3dPlan& p, const Conv3dLoad& load, const Gpu& gpu) {
   constexpr int64_t own = 1 << 10;  // shared memory that the system takes of each block
-  return std::max<int64_t>(
-      1, std::min({gpu.shared_per_multiprocessor / (p.shared_bytes + own),
-                   gpu.registers_per_multiprocessor / (int64_t(registers) * p.threads),
-                   int64_t(gpu.threads_per_multiprocessor / p.threads), int64_t(32)}));
+  const int64_t shared = p.shared_bytes + load.static_shared_bytes + own;
+  return std::clamp<int64_t>(
+      std::min({gpu.shared_per_multiprocessor / shared,
+                gpu.registers_per_multiprocessor / (int64_t(load.registers) * p.threads),
+                int64_t(gpu.threads_per_multiprocessor / p.threads)}),
+      1, 32);
 }
 
 void conv3d_predict(Conv3dPlan& p, const Conv3dLoad& load, const Gpu& gpu) {
   const Conv3dRates rates = conv3d_rates(gpu);
-  const double blocks = double(p.tiles) * p.splits, count = gpu.multiprocessors;
-  const int64_t residents = conv3d_residents(p, load.registers, gpu);
-  const int64_t at_once = residents * gpu.multiprocessors, all = p.tiles * p.splits;
-  p.waves = blocks / double(at_once);
-  // A multiprocessor that runs n blocks side by side: what is shared out takes n times as long.
-  const double block = count * std::max({load.mma_flop / rates.mma, load.fma_flop / rates.fma,
-                                         load.shared_bytes / rates.shared});
+  const int64_t blocks = p.tiles * p.splits, residents = conv3d_residents(p, load, gpu),
+                slots = residents * gpu.multiprocessors, full = blocks / slots,
+                last = ceil_div(blocks % slots, gpu.multiprocessors);
+  p.waves = double(blocks) / double(slots);
+  // n blocks side by side on a multiprocessor, whose share of the GPU's rates they divide. What
+  // they have in flight bounds what they load: bytes over latency (Little's law).
+  const double count = gpu.multiprocessors;
+  const double work = count * std::max({load.mma_flop / rates.mma, load.fma_flop / rates.fma,
+                                        load.shared_bytes / rates.shared});
   const auto side_by_side = [&](int64_t n) {
+    if (!n) return 0.0;
     const double warps = double(n) * p.threads / 32, busy = warps / (warps + idle_warps);
-    return n ? double(n) * block / busy * 1e6 + block_us / double(n) : 0;
+    const double flight = double(n) * std::max(1, p.stages - 1) * load.stage_bytes / latency;
+    const double most = std::min(flight, most_of_l2 * rates.l2 / count);
+    return double(n) * std::max(work / busy, load.l2_bytes / most) + block_seconds / double(n);
   };
-  const int64_t last = (all % at_once + gpu.multiprocessors - 1) / gpu.multiprocessors;
-  const double work = double(all / at_once) * side_by_side(residents) + side_by_side(last);
-  const double busiest = double(all / at_once * residents + last);
-  const double l2 = std::max(blocks, busiest * count / most_of_l2) * load.l2_bytes / rates.l2 * 1e6;
-  const double partial = 2 * double(p.workspace_bytes);
-  const double dram = (load.dram_bytes + partial) / rates.dram * 1e6;
+  const double blocks_time = double(full) * side_by_side(residents) + side_by_side(last);
+  const double partial = 2 * double(p.workspace_bytes),
+               l2 = double(blocks) * load.l2_bytes / rates.l2,
+               dram = (load.dram_bytes + partial) / rates.dram;
   const int launches = p.splits > 1 ? 2 : 1;
-  p.predicted_us = std::max({work, l2, dram}) + launches * launch_us;
+  p.predicted_us = (std::max({blocks_time, l2, dram}) + launches * launch_seconds) * 1e6;
 }
 
 }  // namespace kinema::kernels

@@ -1,0 +1,168 @@
+#include <algorithm>
+#include <numeric>
+#include "kernels/conv3d/conv3d_planner.h"
+
+// gemm and pointwise: implicit matrix products of tiles of 128 pixels, and gemm's grad_weight, of
+// tiles of dw. Shared memory, tiles and registers are those of the kernels' own files.
+
+namespace kinema::kernels {
+
+namespace {
+
+/// A pass over pixels as a matrix product, for each group and phase of a strided grad_input.
+struct Product {
+  int64_t columns;            ///< channels made
+  int64_t depth;              ///< channels summed over
+  int64_t pixel_tiles;        ///< of 128 pixels, of all phases
+  double taps;                ///< a phase, on average
+  int64_t most_taps;          ///< a phase, at most
+  bool packed;                ///< factors come in 16-byte copies
+  int64_t value, chunk, pad;  ///< bytes of a factor; factors of a row of 128 bytes, of 16 bytes
+};
+
+Product product_of(const Conv3dProblem& p, const Shape& y) {
+  const bool back = p.pass == Conv3dPass::grad_input;
+  const int64_t in = p.w[4], out = p.w[0] / p.options.groups, size = size_of(p.dtype);
+  Product m{.columns = back ? in : out,
+            .depth = back ? out : in,
+            .pixel_tiles = 0,
+            .taps = double(conv3d_taps(p.w)),
+            .most_taps = conv3d_taps(p.w),
+            .packed = p.aligned &&
+                      (p.options.groups == 1 || (in * size % 16 == 0 && out * size % 16 == 0)),
+            .value = size,
+            .chunk = 128 / size,
+            .pad = 16 / size};
+  int64_t phases = 1, results = back ? p.x[0] : conv3d_pixels(y);
+  for (int i = 0; back && i < 3; ++i) {
+    const int64_t stride = p.options.stride[size_t(i)];
+    phases *= std::max<int64_t>(1, std::min(stride, p.x[i + 1]));
+    results *= ceil_div(p.x[i + 1], stride);
+    const int64_t period = stride / std::gcd(stride, p.options.dilation[size_t(i)]);
+    m.most_taps = m.most_taps / p.w[i + 1] * ceil_div(p.w[i + 1], period);
+  }
+  m.taps /= double(phases);
+  m.pixel_tiles = phases * ceil_div(results, 128);
+  return m;
+}
+
+/// What a block of 4 or 8 warps reads of shared memory for each row of 128 bytes of its factors:
+/// each warp a part of the tile, `across` warps side by side.
+double read_by_warps(const Conv3dPlan& p, int across) {
+  const double warps = p.threads / 32.0, rows = p.rows * across / warps,
+               columns = double(p.columns) / across;
+  return warps * (rows + columns) * 128;
+}
+
+struct Tile {
+  int columns, threads, registers;
+};
+
+/// Offers a tile with every number of stages.
+void offer_tile(Conv3dChoice& choice, Conv3dAlgorithm algorithm, const Product& m, const Tile& t) {
+  const Conv3dProblem& p = choice.problem;
+  const bool mma = p.by_mma(), back = p.pass == Conv3dPass::grad_input;
+  Conv3dPlan plan{.algorithm = algorithm, .rows = 128, .columns = t.columns};
+  plan.depth = int(m.chunk);
+  plan.threads = t.threads;
+  plan.pixel_tiles = m.pixel_tiles;
+  plan.tiles = m.pixel_tiles * p.options.groups * ceil_div(m.columns, t.columns);
+  const int64_t weight_rows = back ? m.chunk * ceil_div(t.columns * m.value, 128) : t.columns,
+                stage = (plan.rows + weight_rows) * 128,
+                sums = int64_t(plan.rows) * t.columns * int64_t(sizeof(float)),
+                chunks = ceil_div(m.depth, m.chunk);
+  const double steps = m.taps * double(chunks),
+               flop = 2.0 * plan.rows * plan.columns * plan.depth * steps;
+  // TF32 runs at half the rate; exact f32 on 32 columns waits for shared memory. What is not packed
+  // is loaded element by element.
+  const double rate = mma ? (p.dtype == Dtype::f32 ? 0.5 : 1) : t.columns < 64 ? 0.8 : 1;
+  const double loads = double(stage) * (m.packed ? 1 : 4);
+  Conv3dLoad load{.registers = t.registers,
+                  .stage_bytes = double(stage),
+                  .l2_bytes = steps * loads + double(sums) / 4 * double(m.value),
+                  .dram_bytes = conv3d_dram_bytes(p, choice.y)};
+  (mma ? load.mma_flop : load.fma_flop) = flop / rate;
+  if (mma)
+    load.shared_bytes = steps * (double(stage) + read_by_warps(plan, t.columns > 32 ? 2 : 1));
+  Conv3dCut cut{.steps = m.most_taps * chunks, .least = 4, .bytes = plan.tiles * sums};
+  if (algorithm == Conv3dAlgorithm::pointwise) cut = {};
+  for (const int stages : {4, 3, 5, 2}) {
+    plan.stages = stages;
+    plan.shared_bytes = 1024 + std::max(stages * stage + 1024, sums + 3072);
+    choice.offer(plan, load, cut);
+  }
+}
+
+/// grad_weight: channels of dy times taps and channels of x, summed over pixels.
+void offer_grad_weight(Conv3dChoice& choice) {
+  const Conv3dProblem& p = choice.problem;
+  const int64_t size = size_of(p.dtype), groups = p.options.groups, taps = conv3d_taps(p.w),
+                out = p.w[0] / groups, across = taps * round_up(p.w[4], 16 / size);
+  const bool mma = p.by_mma(), narrow = is_narrow(p.dtype);
+  for (const auto& [rows, columns, registers] :
+       {Tile{128, 128, 255}, {64, 128, 168}, {64, 64, 128}}) {
+    if (!narrow && rows != columns) continue;
+    Conv3dPlan plan{.rows = rows, .columns = columns, .depth = narrow ? 64 : 32};
+    plan.threads = 128;
+    plan.pixel_tiles = 1;
+    plan.tiles = ceil_div(out, rows) * ceil_div(across, columns) * groups;
+    const int64_t stage = int64_t(rows + columns) * plan.depth * size,
+                  steps = ceil_div(conv3d_pixels(choice.y), plan.depth);
+    const double sums = 4.0 * rows * columns, flop = 2.0 * rows * columns * plan.depth;
+    Conv3dLoad load{
+        .registers = registers,
+        .static_shared_bytes = 64 * plan.depth,
+        .stage_bytes = double(stage),
+        // Sums go to memory every 2048 pixels.
+        .l2_bytes = double(steps) * (double(stage) + 2 * sums * plan.depth / 2048) + sums,
+        .dram_bytes = conv3d_dram_bytes(p, choice.y)};
+    (mma ? load.mma_flop : load.fma_flop) = double(steps) * flop * (mma && !narrow ? 2 : 1);
+    if (mma) load.shared_bytes = double(steps) * (double(stage) + read_by_warps(plan, 2));
+    for (const int stages : {3, 4, 2}) {
+      plan.stages = stages;
+      plan.shared_bytes = stages * stage + 1024;
+      choice.offer(plan, load, {.steps = steps, .least = 8, .bytes = p.w[0] * across * 4});
+    }
+  }
+}
+
+void offer_gemm(Conv3dChoice& choice) {
+  const Conv3dProblem& p = choice.problem;
+  if (p.pass == Conv3dPass::grad_weight) return offer_grad_weight(choice);
+  const Product m = product_of(p, choice.y);
+  constexpr auto gemm = Conv3dAlgorithm::gemm;
+  if (p.by_mma()) offer_tile(choice, gemm, m, {128, 128, 255});
+  offer_tile(choice, gemm, m, {64, 128, 168});
+  if (is_narrow(p.dtype) || !p.by_mma()) offer_tile(choice, gemm, m, {32, 128, 168});
+}
+
+const char* pointwise_lacks(const Conv3dProblem& p) {
+  if (p.pass == Conv3dPass::grad_weight) return "forward and grad_input";
+  const std::array<int64_t, 3> none = {0, 0, 0};
+  const bool one_tap = conv3d_taps(p.w) == 1;
+  if (!one_tap || p.options.pad_front != none || p.options.pad_back != none)
+    return "filters of one tap without padding";
+  return p.options.groups == 1 ? nullptr : "groups=1";
+}
+
+void offer_pointwise(Conv3dChoice& choice) {
+  const Product m = product_of(choice.problem, choice.y);
+  constexpr auto pointwise = Conv3dAlgorithm::pointwise;
+  const int threads = choice.problem.by_mma() ? 256 : 128;
+  if (choice.problem.by_mma()) offer_tile(choice, pointwise, m, {128, threads, 128});
+  offer_tile(choice, pointwise, m, {64, threads, threads == 256 ? 128 : 168});
+  if (!choice.problem.by_mma()) offer_tile(choice, pointwise, m, {32, threads, 168});
+}
+
+}  // namespace
+
+const Conv3dPlanner conv3d_gemm_planner = {
+    Conv3dAlgorithm::gemm,
+    {true, true, true},
+    [](const Conv3dProblem&) -> const char* { return nullptr; },
+    offer_gemm};
+
+const Conv3dPlanner conv3d_pointwise_planner = {
+    Conv3dAlgorithm::pointwise, {false, false, false}, pointwise_lacks, offer_pointwise};
+
+}  // namespace kinema::kernels

@@ -1,0 +1,142 @@
+#include "kernels/conv3d/conv3d_plan.h"
+#include <chrono>
+#include <random>
+#include <sstream>
+#include "kernels/conv3d/conv3d.h"
+#include "kernels/conv3d/conv3d_plan_model.h"
+#include "kernels/conv3d/conv3d_suite.h"
+#include "tests/support/check.h"
+
+namespace kinema::test {
+
+namespace {
+
+using namespace kernels;
+
+const Gpu gpus[] = {h200, a100, small_shared_memory, four_multiprocessors};
+constexpr Conv3dPass passes[] = {Conv3dPass::forward, Conv3dPass::grad_input,
+                                 Conv3dPass::grad_weight};
+
+std::string text(const auto& value) {
+  std::ostringstream out;
+  out << value;
+  return out.str();
+}
+
+struct Draw {
+  std::mt19937_64 bits;
+  int64_t operator()(int64_t least, int64_t most) {
+    return least + int64_t(bits() % uint64_t(most - least + 1));
+  }
+};
+
+/// C and K from 1 to 2048, taps 1..7, strides and dilations 1..3, unequal paddings, any groups.
+Conv3dProblem random_problem(Draw& draw) {
+  Conv3dProblem p{.pass = Conv3dPass(draw(0, 2)), .dtype = Dtype::bf16};
+  Conv3dOptions& o = p.options;
+  if (draw(0, 2) == 0) o.groups = draw(0, 1) ? draw(1, 8) : draw(1, 512);
+  // Half of the widths are small: most of the kernels are for them.
+  const int64_t most = (draw(0, 1) ? 2048 : 64) / o.groups;
+  const int64_t in = draw(1, std::max<int64_t>(1, most)), out = draw(1, std::max<int64_t>(1, most));
+  p.x = {draw(1, 16), 0, 0, 0, in * o.groups};
+  p.w = {out * o.groups, 0, 0, 0, in};
+  for (int a = 0; a < 3; ++a) {
+    const size_t i = size_t(a);
+    p.w[1 + a] = draw(0, 2) ? std::array{1, 3}[size_t(draw(0, 1))] : draw(1, 7);
+    o.stride[i] = draw(0, 1) ? 1 : draw(1, 3);
+    o.dilation[i] = draw(0, 1) ? 1 : draw(1, 3);
+    o.pad_front[i] = draw(0, p.w[1 + a] - 1);
+    o.pad_back[i] = draw(0, 1) ? o.pad_front[i] : draw(0, p.w[1 + a] - 1);
+    const int64_t reach = (p.w[1 + a] - 1) * o.dilation[i] + 1;
+    p.x[1 + a] =
+        std::max<int64_t>(1, reach - o.pad_front[i] - o.pad_back[i]) + draw(0, a ? 120 : 40);
+  }
+  p.dtype = std::array{Dtype::bf16, Dtype::f16, Dtype::f32}[size_t(draw(0, 2))];
+  o.tf32 = draw(0, 1);
+  p = conv3d_fresh_problem(p.pass, o, p.x, p.w, p.dtype);
+  if (draw(0, 3) == 0) p.aligned = p.frames = false;
+  return p;
+}
+
+/// What every plan must be, whatever made it.
+void expect_legal(const Conv3dProblem& p, const Gpu& gpu, const Conv3dPlan& plan) {
+  const auto what = [&] { return text(p) + " on " + gpu.name + ": " + text(plan); };
+  EXPECT_LE(plan.shared_bytes, gpu.shared_per_block) << what();
+  EXPECT_TRUE(plan.threads >= 32 && plan.threads <= 1024 && plan.threads % 32 == 0) << what();
+  EXPECT_GE(plan.tiles, 1) << what();
+  EXPECT_GE(plan.splits, 1) << what();
+  EXPECT_LE(plan.splits, 65535) << what();
+  EXPECT_LE(plan.tiles, INT32_MAX / plan.splits) << what();
+  EXPECT_LE(plan.workspace_bytes, conv3d_most_workspace) << what();
+  EXPECT_EQ(plan.workspace_bytes > 0, plan.splits > 1) << what();
+  // Splits only where the tiles alone would leave multiprocessors idle.
+  const int64_t most_at_once =
+      int64_t(gpu.multiprocessors) * gpu.threads_per_multiprocessor / std::max(1, plan.threads);
+  EXPECT_TRUE(plan.splits == 1 || plan.tiles < most_at_once) << what();
+  // Tiles cover all results, and pixel tiles all pixels.
+  const Shape y = conv3d_output(p.options, p.x, p.w);
+  const bool weight = p.pass == Conv3dPass::grad_weight;
+  const Shape& result = weight ? p.w : p.pass == Conv3dPass::forward ? y : p.x;
+  const double area = double(plan.rows) * plan.columns;
+  EXPECT_GE(double(plan.tiles) * area, double(result.size())) << what();
+  EXPECT_TRUE(weight || plan.pixel_tiles * plan.rows >= result.size() / result[4]) << what();
+  EXPECT_GT(plan.waves, 0) << what();
+  EXPECT_TRUE(std::isfinite(plan.predicted_us) && plan.predicted_us > 0) << what();
+}
+
+TEST(Conv3dPlan, RandomShapesAreLegalOnEveryGpu) {
+  Draw draw{std::mt19937_64(5)};
+  for (int i = 0; i < 10'000; ++i) {
+    const Conv3dProblem p = random_problem(draw);
+    for (const Gpu& gpu : gpus) expect_legal(p, gpu, conv3d_plan(p, gpu));
+    if (HasFailure()) return;
+  }
+}
+
+/// 10,000 plans take some 30 ms; a second is what they may take. The bound is on work that must not
+/// grow without notice, generous for a busy machine and sanitizers.
+TEST(Conv3dPlan, PlansAreQuick) {
+  Draw draw{std::mt19937_64(6)};
+  std::vector<Conv3dProblem> problems;
+  for (int i = 0; i < 10'000; ++i) problems.push_back(random_problem(draw));
+  const auto began = std::chrono::steady_clock::now();
+  double sum = 0;
+  for (const Conv3dProblem& p : problems) sum += conv3d_plan(p, h200).predicted_us;
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  std::printf("10,000 plans in %.3f s\n", took.count());
+  EXPECT_GT(sum, 0);
+  EXPECT_LT(took.count(), 10);
+}
+
+TEST(Conv3dPlan, SuiteIsLegalOnEveryGpu) {
+  for (const Conv3dSuiteRow& row : read_conv3d_suite())
+    for (const Conv3dPass pass : passes)
+      for (const Dtype dtype : {Dtype::bf16, Dtype::f32})
+        for (const Gpu& gpu : gpus) {
+          const Conv3dProblem p = conv3d_fresh_problem(pass, row.options, row.x, row.w, dtype);
+          expect_legal(p, gpu, conv3d_plan(p, gpu));
+        }
+}
+
+TEST(Conv3dPlan, PredictionsStayAboveTheFloor) {
+  for (const Conv3dSuiteRow& row : read_conv3d_suite())
+    for (const Conv3dPass pass : passes) {
+      const Conv3dProblem p = conv3d_fresh_problem(pass, row.options, row.x, row.w, Dtype::bf16);
+      // No kernel here reaches the floor's rate of products, and launches take time beside.
+      EXPECT_GT(conv3d_plan(p, h200).predicted_us, row.floor_us[size_t(pass)]) << p;
+    }
+}
+
+TEST(Conv3dPlan, AFunctionOfItsArguments) {
+  Draw draw{std::mt19937_64(7)};
+  for (int i = 0; i < 200; ++i) {
+    const Conv3dProblem p = random_problem(draw);
+    Gpu other = h200;
+    other.name = "another name";
+    EXPECT_EQ(text(conv3d_plan(p, h200)), text(conv3d_plan(p, other))) << p;
+  }
+}
+
+}  // namespace
+
+}  // namespace kinema::test
