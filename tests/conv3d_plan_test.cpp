@@ -137,6 +137,67 @@ TEST(Conv3dPlan, AFunctionOfItsArguments) {
   }
 }
 
+Conv3dProblem layer_of(int id, Conv3dPass pass, Dtype dtype = Dtype::bf16) {
+  for (const Conv3dSuiteRow& row : read_conv3d_suite())
+    if (row.id == id) return conv3d_fresh_problem(pass, row.options, row.x, row.w, dtype);
+  throw Error("no such row");
+}
+constexpr int full = 4, small_maps = 7;  // rows of the suite: C3D's conv3b and conv5
+constexpr int gemm = int(Conv3dAlgorithm::gemm), pointwise = int(Conv3dAlgorithm::pointwise);
+
+TEST(Conv3dPlan, OverridesAreKept) {
+  Draw draw{std::mt19937_64(8)};
+  for (int i = 0; i < 1000; ++i) {
+    const Conv3dProblem p = random_problem(draw);
+    const Conv3dPlan own = conv3d_plan(p, a100);
+    const Conv3dPlan same =
+        conv3d_plan(p, a100, {int(own.algorithm), own.columns, own.stages, own.splits});
+    EXPECT_EQ(text(same), text(own)) << p;
+    const Conv3dPlan forced = conv3d_plan(p, a100, {.algorithm = gemm, .columns = 64, .stages = 2});
+    EXPECT_TRUE(forced.columns == 64 && forced.stages == 2) << p;
+    expect_legal(p, a100, forced);
+  }
+  const Conv3dPlan split = conv3d_plan(layer_of(small_maps, Conv3dPass::forward), h200,
+                                       {.algorithm = gemm, .columns = 128, .splits = 3});
+  EXPECT_EQ(split.splits, 3);
+  EXPECT_EQ(split.workspace_bytes, 3 * split.tiles * 128 * 128 * 4);
+}
+
+TEST(Conv3dPlan, RefusesWhatCannotBe) {
+  const Conv3dProblem p = layer_of(full, Conv3dPass::forward);
+  const auto refused = [&](const Conv3dOverride& o, const Gpu& gpu = h200) {
+    return refusal([&] { conv3d_plan(p, gpu, o); });
+  };
+  const std::string layer = " for " + text(p) + " on ";
+  EXPECT_EQ(refused({.algorithm = pointwise}),
+            "conv3d: pointwise takes filters of one tap without padding, got " + text(p));
+  EXPECT_EQ(refused({.algorithm = gemm, .columns = 48}),
+            "conv3d: no plan gemm columns=48" + layer +
+                "H200: its tiles have other numbers of columns, as 128");
+  EXPECT_EQ(refused({.algorithm = gemm, .stages = 9}),
+            "conv3d: no plan gemm stages=9" + layer +
+                "H200: its pipelines have other numbers of stages, as 4");
+  EXPECT_EQ(refused({.algorithm = gemm, .columns = 128, .stages = 5}, small_shared_memory),
+            "conv3d: no plan gemm columns=128 stages=5" + layer +
+                "99 KB of shared memory: a block needs 165888 bytes of shared memory, the GPU has "
+                "101376");
+  EXPECT_EQ(refused({.algorithm = gemm, .columns = 128, .splits = 200}),
+            "conv3d: no plan gemm columns=128 splits=200" + layer +
+                "H200: a sum has 108 steps, too few for 200 splits");
+  EXPECT_EQ(refused({.algorithm = gemm, .columns = 128, .splits = 4}),
+            "conv3d: no plan gemm columns=128 splits=4" + layer +
+                "H200: 4 splits need 205520896 bytes of workspace, at most 67108864 are allowed");
+}
+
+TEST(Conv3dPlan, SplitsFillTheGpu) {
+  // 28 tiles of 128 x 128 on 132 multiprocessors.
+  const Conv3dPlan plan = conv3d_plan(layer_of(small_maps, Conv3dPass::forward), h200);
+  EXPECT_GT(plan.splits, 1) << plan;
+  EXPECT_GT(plan.waves, 0.7) << plan;
+  // The same on a GPU that they fill.
+  EXPECT_EQ(conv3d_plan(layer_of(small_maps, Conv3dPass::forward), four_multiprocessors).splits, 1);
+}
+
 }  // namespace
 
 }  // namespace kinema::test

@@ -73,10 +73,11 @@ void offer_tile(Conv3dChoice& choice, Conv3dAlgorithm algorithm, const Product& 
                 chunks = ceil_div(m.depth, m.chunk);
   const double steps = m.taps * double(chunks),
                flop = 2.0 * plan.rows * plan.columns * plan.depth * steps;
-  // TF32 runs at half the rate; exact f32 on 32 columns waits for shared memory. What is not packed
-  // is loaded element by element.
+  // TF32 runs at half the rate; exact f32 on 32 columns waits for shared memory. Channels that are
+  // not there are multiplied, as zeros, but not loaded; element by element loads take longer.
   const double rate = mma ? (p.dtype == Dtype::f32 ? 0.5 : 1) : t.columns < 64 ? 0.8 : 1;
-  const double loads = double(stage) * (m.packed ? 1 : 4);
+  const double there = double(m.depth) / double(std::max<int64_t>(1, chunks) * m.chunk),
+               loads = double(stage) * (m.packed ? there : 4 * there);
   Conv3dLoad load{.registers = t.registers,
                   .stage_bytes = double(stage),
                   .l2_bytes = steps * loads + double(sums) / 4 * double(m.value),
