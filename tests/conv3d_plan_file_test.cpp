@@ -135,7 +135,7 @@ TEST_F(Conv3dPlanFiles, WhatAGpuDoesNotAllowIsRefusedWithTheLine) {
   EXPECT_EQ(file.plan(p, h200).stages, 5);
   EXPECT_EQ(refusal([&] { file.plan(p, small_shared_memory); }),
             path + ":1: conv3d: no plan gemm columns=128 stages=5 for " + layer +
-                " on 99 KB of shared memory: a block needs 165888 bytes of shared memory, the GPU "
+                " on 99 KB of shared memory: a block needs 166144 bytes of shared memory, the GPU "
                 "has 101376");
 }
 

@@ -179,7 +179,7 @@ TEST(Conv3dPlan, RefusesWhatCannotBe) {
                 "H200: its pipelines have other numbers of stages, as 4");
   EXPECT_EQ(refused({.algorithm = gemm, .columns = 128, .stages = 5}, small_shared_memory),
             "conv3d: no plan gemm columns=128 stages=5" + layer +
-                "99 KB of shared memory: a block needs 165888 bytes of shared memory, the GPU has "
+                "99 KB of shared memory: a block needs 166144 bytes of shared memory, the GPU has "
                 "101376");
   EXPECT_EQ(refused({.algorithm = gemm, .columns = 128, .splits = 200}),
             "conv3d: no plan gemm columns=128 splits=200" + layer +

@@ -9,15 +9,17 @@ namespace kinema::kernels {
 
 namespace {
 
+constexpr int threads = 128;  // of a block: 4 warps
+
 /// A pass over pixels as a matrix product, for each group and phase of a strided grad_input.
 struct Product {
-  int64_t columns;            ///< channels made
-  int64_t depth;              ///< channels summed over
-  int64_t pixel_tiles;        ///< of 128 pixels, of all phases
-  double taps;                ///< a phase, on average
-  int64_t most_taps;          ///< a phase, at most
-  bool packed;                ///< factors come in 16-byte copies
-  int64_t value, chunk, pad;  ///< bytes of a factor; factors of a row of 128 bytes, of 16 bytes
+  int64_t columns;       ///< channels made
+  int64_t depth;         ///< channels summed over
+  int64_t pixel_tiles;   ///< of 128 pixels, of all phases
+  double taps;           ///< a phase, on average
+  int64_t most_taps;     ///< a phase, at most
+  bool packed;           ///< factors come in 16-byte copies
+  int64_t value, chunk;  ///< bytes of a factor; factors of a row of 128 bytes
 };
 
 Product product_of(const Conv3dProblem& p, const Shape& y) {
@@ -31,8 +33,7 @@ Product product_of(const Conv3dProblem& p, const Shape& y) {
             .packed = p.aligned &&
                       (p.options.groups == 1 || (in * size % 16 == 0 && out * size % 16 == 0)),
             .value = size,
-            .chunk = 128 / size,
-            .pad = 16 / size};
+            .chunk = 128 / size};
   int64_t phases = 1, results = back ? p.x[0] : conv3d_pixels(y);
   for (int i = 0; back && i < 3; ++i) {
     const int64_t stride = p.options.stride[size_t(i)];
@@ -46,16 +47,16 @@ Product product_of(const Conv3dProblem& p, const Shape& y) {
   return m;
 }
 
-/// What a block of 4 or 8 warps reads of shared memory for each row of 128 bytes of its factors:
-/// each warp a part of the tile, `across` warps side by side.
+/// What a block's warps read of shared memory a stage: each the rows of 128 bytes that its part of
+/// the tile needs, `across` warps side by side.
 double read_by_warps(const Conv3dPlan& p, int across) {
-  const double warps = p.threads / 32.0, rows = p.rows * across / warps,
+  const double warps = threads / 32, rows = p.rows * across / warps,
                columns = double(p.columns) / across;
   return warps * (rows + columns) * 128;
 }
 
 struct Tile {
-  int columns, threads, registers;
+  int columns, registers;
 };
 
 /// Offers a tile with every number of stages.
@@ -64,7 +65,7 @@ void offer_tile(Conv3dChoice& choice, Conv3dAlgorithm algorithm, const Product& 
   const bool mma = p.by_mma(), back = p.pass == Conv3dPass::grad_input;
   Conv3dPlan plan{.algorithm = algorithm, .rows = 128, .columns = t.columns};
   plan.depth = int(m.chunk);
-  plan.threads = t.threads;
+  plan.threads = threads;
   plan.pixel_tiles = m.pixel_tiles;
   plan.tiles = m.pixel_tiles * p.options.groups * ceil_div(m.columns, t.columns);
   const int64_t weight_rows = back ? m.chunk * ceil_div(t.columns * m.value, 128) : t.columns,
@@ -89,10 +90,14 @@ void offer_tile(Conv3dChoice& choice, Conv3dAlgorithm algorithm, const Product& 
   if (algorithm == Conv3dAlgorithm::pointwise) cut = {};
   for (const int stages : {4, 3, 5, 2}) {
     plan.stages = stages;
-    plan.shared_bytes = 1024 + std::max(stages * stage + 1024, sums + 3072);
+    plan.shared_bytes = 1024 + std::max(stages * stage + 1280, sums + 3072);
     choice.offer(plan, load, cut);
   }
 }
+
+struct WeightTile {
+  int rows, columns, registers;
+};
 
 /// grad_weight: channels of dy times taps and channels of x, summed over pixels.
 void offer_grad_weight(Conv3dChoice& choice) {
@@ -101,10 +106,10 @@ void offer_grad_weight(Conv3dChoice& choice) {
                 out = p.w[0] / groups, across = taps * round_up(p.w[4], 16 / size);
   const bool mma = p.by_mma(), narrow = is_narrow(p.dtype);
   for (const auto& [rows, columns, registers] :
-       {Tile{128, 128, 255}, {64, 128, 168}, {64, 64, 128}}) {
+       {WeightTile{128, 128, 255}, {64, 128, 168}, {64, 64, 128}}) {
     if (!narrow && rows != columns) continue;
     Conv3dPlan plan{.rows = rows, .columns = columns, .depth = narrow ? 64 : 32};
-    plan.threads = 128;
+    plan.threads = threads;
     plan.pixel_tiles = 1;
     plan.tiles = ceil_div(out, rows) * ceil_div(across, columns) * groups;
     const int64_t stage = int64_t(rows + columns) * plan.depth * size,
@@ -112,7 +117,7 @@ void offer_grad_weight(Conv3dChoice& choice) {
     const double sums = 4.0 * rows * columns, flop = 2.0 * rows * columns * plan.depth;
     Conv3dLoad load{
         .registers = registers,
-        .static_shared_bytes = 64 * plan.depth,
+        .static_shared_bytes = narrow ? 5680 : 2864,
         .stage_bytes = double(stage),
         // Sums go to memory every 2048 pixels.
         .l2_bytes = double(steps) * (double(stage) + 2 * sums * plan.depth / 2048) + sums,
@@ -132,9 +137,9 @@ void offer_gemm(Conv3dChoice& choice) {
   if (p.pass == Conv3dPass::grad_weight) return offer_grad_weight(choice);
   const Product m = product_of(p, choice.y);
   constexpr auto gemm = Conv3dAlgorithm::gemm;
-  if (p.by_mma()) offer_tile(choice, gemm, m, {128, 128, 255});
-  offer_tile(choice, gemm, m, {64, 128, 168});
-  if (is_narrow(p.dtype) || !p.by_mma()) offer_tile(choice, gemm, m, {32, 128, 168});
+  if (p.by_mma()) offer_tile(choice, gemm, m, {128, 255});
+  offer_tile(choice, gemm, m, {64, 168});
+  if (is_narrow(p.dtype) || !p.by_mma()) offer_tile(choice, gemm, m, {32, 168});
 }
 
 const char* pointwise_lacks(const Conv3dProblem& p) {
@@ -149,10 +154,10 @@ const char* pointwise_lacks(const Conv3dProblem& p) {
 void offer_pointwise(Conv3dChoice& choice) {
   const Product m = product_of(choice.problem, choice.y);
   constexpr auto pointwise = Conv3dAlgorithm::pointwise;
-  const int threads = choice.problem.by_mma() ? 256 : 128;
-  if (choice.problem.by_mma()) offer_tile(choice, pointwise, m, {128, threads, 128});
-  offer_tile(choice, pointwise, m, {64, threads, threads == 256 ? 128 : 168});
-  if (!choice.problem.by_mma()) offer_tile(choice, pointwise, m, {32, threads, 168});
+  const bool mma = choice.problem.by_mma();
+  if (mma) offer_tile(choice, pointwise, m, {128, 255});
+  offer_tile(choice, pointwise, m, {64, 168});
+  if (!mma) offer_tile(choice, pointwise, m, {32, 168});
 }
 
 }  // namespace
