@@ -69,13 +69,19 @@ void expect_legal(const Conv3dProblem& p, const Gpu& gpu, const Conv3dPlan& plan
   EXPECT_LE(plan.tiles, INT32_MAX / plan.splits) << what();
   EXPECT_LE(plan.workspace_bytes, conv3d_most_workspace) << what();
   EXPECT_EQ(plan.workspace_bytes > 0, plan.splits > 1) << what();
-  // Splits only where the tiles alone would leave multiprocessors idle.
-  const int64_t most_at_once =
-      int64_t(gpu.multiprocessors) * gpu.threads_per_multiprocessor / std::max(1, plan.threads);
-  EXPECT_TRUE(plan.splits == 1 || plan.tiles < most_at_once) << what();
-  // Tiles cover all results, and pixel tiles all pixels.
+  // Splits only where the tiles alone do not fill the GPU, by what its shared memory and threads
+  // hold at once (registers may hold less).
+  const int64_t at_once =
+      std::min<int64_t>(gpu.shared_per_multiprocessor / std::max<int64_t>(1, plan.shared_bytes),
+                        gpu.threads_per_multiprocessor / std::max(1, plan.threads));
+  EXPECT_TRUE(plan.splits == 1 || plan.tiles < at_once * gpu.multiprocessors) << what();
+  // Each split has work: a part of the taps and chunks of channels, or of the chunks of pixels.
   const Shape y = conv3d_output(p.options, p.x, p.w);
   const bool weight = p.pass == Conv3dPass::grad_weight;
+  const int64_t channels = p.pass == Conv3dPass::forward ? p.w[4] : p.w[0] / p.options.groups,
+                chunks = ((weight ? y.size() / y[4] : channels) + plan.depth - 1) / plan.depth;
+  EXPECT_LE(plan.splits, chunks * (weight ? 1 : p.w[1] * p.w[2] * p.w[3])) << what();
+  // Tiles cover all results, and pixel tiles all pixels.
   const Shape& result = weight ? p.w : p.pass == Conv3dPass::forward ? y : p.x;
   const double area = double(plan.rows) * plan.columns;
   EXPECT_GE(double(plan.tiles) * area, double(result.size())) << what();
@@ -184,6 +190,11 @@ TEST(Conv3dPlan, RefusesWhatCannotBe) {
   EXPECT_EQ(refused({.algorithm = gemm, .columns = 128, .splits = 200}),
             "conv3d: no plan gemm columns=128 splits=200" + layer +
                 "H200: a sum has 108 steps, too few for 200 splits");
+  const Conv3dProblem one_step = conv3d_fresh_problem(Conv3dPass::forward, {}, {1, 1, 8, 8, 64},
+                                                      {64, 1, 1, 1, 64}, Dtype::bf16);
+  EXPECT_EQ(refusal([&] { conv3d_plan(one_step, h200, {.algorithm = gemm, .splits = 2}); }),
+            "conv3d: no plan gemm splits=2 for " + text(one_step) +
+                " on H200: a sum has 1 steps, too few for 2 splits");
   EXPECT_EQ(refused({.algorithm = gemm, .columns = 128, .splits = 4}),
             "conv3d: no plan gemm columns=128 splits=4" + layer +
                 "H200: 4 splits need 205520896 bytes of workspace, at most 67108864 are allowed");
