@@ -29,6 +29,17 @@ TEST(AsyncConformance, CopiesFillOrWriteZeros) {
       EXPECT_EQ(probed<uint32_t>(run, copy, in, in.size()), wanted) << run.name;
 }
 
+TEST(AsyncConformance, CopiesReadAsManyBytesAsTheyAreTold) {
+  std::vector<uint32_t> in = counting(4 * copy_threads);
+  for (uint32_t& word : in) word *= 0x01020304u;
+  std::vector<uint32_t> wanted = in;
+  auto* bytes = reinterpret_cast<unsigned char*>(wanted.data());
+  for (size_t i = 0; i < 16 * copy_threads; ++i)
+    if (i % 16 >= i / 16 % 17) bytes[i] = 0;
+  for (const DeviceRun& run : device_runs())
+    EXPECT_EQ(probed<uint32_t>(run, device(run).part, in, in.size()), wanted) << run.name;
+}
+
 TEST(AsyncConformance, GroupsEndInTheirOrder) {
   const std::vector<uint32_t> in = counting(copy_groups * copy_threads);
   for (const DeviceRun& run : device_runs())

@@ -26,6 +26,16 @@ __global__ void copy_kernel(const uint32_t* in, uint32_t* out) {
   store_pack<4>(out + 4 * t, chunks[t]);
 }
 
+/// Thread t reads t % 17 bytes of its 16.
+__global__ void part_kernel(const uint32_t* in, uint32_t* out) {
+  KERNELS_SHARED(Chunk, chunks, copy_threads);
+  const unsigned t = threadIdx.x;
+  cp_async<16>(shared_address(chunks + t), in + 4 * t, int(t % 17));
+  cp_async_commit();
+  cp_async_wait<0>();
+  store_pack<4>(out + 4 * t, chunks[t]);
+}
+
 __global__ void groups_kernel(const uint32_t* in, uint32_t* out) {
   KERNELS_SHARED(uint32_t, words, copy_groups * copy_threads);
   const int t = int(threadIdx.x);
@@ -201,6 +211,7 @@ using kernels::device::probes::probe;
 const AsyncConformance KERNELS_DEVICE(async_conformance) = {
     .copy = {probe<copy_kernel<4>, copy_threads>, probe<copy_kernel<8>, copy_threads>,
              probe<copy_kernel<16>, copy_threads>},
+    .part = probe<part_kernel, copy_threads>,
     .groups = probe<groups_kernel, copy_threads>,
     .copy_arrive = probe<copy_arrive_kernel, copy_threads>,
     .phases = probe<phases_kernel, 1>,

@@ -11,6 +11,7 @@ inline constexpr int bulk_words = 256;
 struct AsyncConformance {
   /// [thread][4 words] -> the same; of each copy of 4, 8, 16 bytes, zeros where thread % 3 == 1.
   Probe copy[3];
+  Probe part;         ///< [thread][4 words] -> the first thread % 17 bytes of each, zeros behind
   Probe groups;       ///< [group][thread] words -> [group][thread], read as the groups are done
   Probe copy_arrive;  ///< [thread][4 words] -> those of the threads turned round
   Probe phases;       ///< -> [18] what try_wait says, see the kernel

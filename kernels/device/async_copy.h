@@ -8,24 +8,29 @@
 
 namespace kinema::kernels::device::inline KERNELS_TWIN {
 
-/// PTX ISA, "cp.async": begins to copy Bytes, 4, 8 or 16, from `global` to the address
-/// `shared`, both multiples of Bytes; writes zeros where not `filled`, and then reads nothing:
-/// `global` may be anything. 16 bytes pass by L1.
+/// PTX ISA, "cp.async": begins to copy Bytes, 4, 8 or 16, from `global` to the address `shared`,
+/// both multiples of Bytes. Of the source it reads the first `read` bytes, the rest it takes for
+/// zeros; where it reads none, `global` may be anything. 16 bytes pass by L1.
 template <int Bytes>
-KERNELS_INLINE void cp_async(uint32_t shared, const void* global, bool filled = true) {
+KERNELS_INLINE void cp_async(uint32_t shared, const void* global, int read) {
   static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
 #if !KERNELS_CUDA
-  emulation::cp_async(shared, global, Bytes, filled);
+  emulation::cp_async(shared, global, Bytes, read);
 #else
   if constexpr (Bytes == 16)
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global),
-                 "r"(filled ? 16 : 0)
+                 "r"(read)
                  : "memory");
   else
     asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared), "l"(global),
-                 "n"(Bytes), "r"(filled ? Bytes : 0)
+                 "n"(Bytes), "r"(read)
                  : "memory");
 #endif
+}
+/// Likewise all of the source, or nothing.
+template <int Bytes>
+KERNELS_INLINE void cp_async(uint32_t shared, const void* global, bool filled = true) {
+  cp_async<Bytes>(shared, global, filled ? Bytes : 0);
 }
 
 /// PTX ISA, "cp.async.commit_group": what this thread has begun since the last one is a group.

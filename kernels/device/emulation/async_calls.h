@@ -23,7 +23,8 @@ void stmatrix(const uint32_t* registers, uint32_t row, int count, bool transpose
 /// d[rows][columns] += a[rows] * b[columns], each a tile of mma.sync.
 void mma(Number, float* d, const uint32_t* a, const uint32_t* b, int rows, int columns);
 
-void cp_async(uint32_t shared, const void* global, int bytes, bool filled);
+/// The first `read` of `bytes` bytes, zeros behind them.
+void cp_async(uint32_t shared, const void* global, int bytes, int read);
 void cp_async_commit();
 void cp_async_wait(int groups);
 void cp_async_arrive(uint32_t mbarrier);

@@ -10,10 +10,8 @@ namespace {
 void do_copies(ThreadState& mine, int64_t count, bool waited) {
   for (int64_t i = 0; i < count; ++i) {
     const ThreadCopy& c = mine.copies[size_t(i)];
-    if (c.from)
-      std::memcpy(c.to, c.from, c.bytes);
-    else
-      std::memset(c.to, 0, c.bytes);
+    if (c.read) std::memcpy(c.to, c.from, c.read);
+    std::memset(c.to + c.read, 0, c.bytes - c.read);
     if (waited && !c.announced) {
       race::settle(c.transfer);
       continue;
@@ -27,18 +25,20 @@ void do_copies(ThreadState& mine, int64_t count, bool waited) {
 
 }  // namespace
 
-void cp_async(uint32_t shared, const void* global, int bytes, bool filled) {
+void cp_async(uint32_t shared, const void* global, int bytes, int read) {
   EMULATION_NOTE_CALLER();
   const auto size = uint32_t(bytes);
   if (shared % size)
     fail("cp_async: expected shared memory on a multiple of %u bytes, got %u", size, shared);
-  if (filled && reinterpret_cast<uintptr_t>(global) % size)
+  if (read < 0 || read > bytes)
+    fail("cp_async: expected to read 0 to %d bytes, got %d", bytes, read);
+  if (read && reinterpret_cast<uintptr_t>(global) % size)
     fail("cp_async: expected global memory on a multiple of %u bytes, got %p", size, global);
   char* to = shared_pointer(shared, size);
-  if (filled) check_copied(global, size, race::Kind::read);
+  if (read) check_copied(global, size_t(read), race::Kind::read);
   ThreadState& mine = my_state();
   const uint64_t key = agent_key(Agent::copies, *current());
-  mine.copies.push_back({to, filled ? global : nullptr, size, mine.copy_groups, false,
+  mine.copies.push_back({to, global, size, size_t(read), mine.copy_groups, false,
                          race::start(key, to, size, race::Kind::write, false)});
   std::memset(to, 0xff, size);
 }

@@ -23,8 +23,8 @@ struct Flight {
 /// A cp.async.
 struct ThreadCopy {
   char* to;
-  const void* from;  ///< nullptr: zeros
-  size_t bytes;
+  const void* from;
+  size_t bytes, read;  ///< zeros behind those that are read
   int64_t group;
   bool announced;  ///< an mbarrier hears of it: cp_async_arrive
   race::Transfer transfer;
