@@ -43,28 +43,49 @@ inline int conv3d_phases(const Conv3dOptions& o, const Shape& dx, int i) {
   return int(std::min<int64_t>(o.stride[size_t(i)], dx[i + 1]));
 }
 
+/// An axis of grad_input before its phase is chosen; device code chooses too. Sizes are those of
+/// dx, dy and the filter.
+struct Conv3dPhasedAxis {
+  int results = 0, sources = 0, taps = 0, stride = 1, dilation = 1, pad = 0;
+  int period = 1;  ///< a phase is reached by every period-th tap, or by none
+
+  constexpr Conv3dGatherAxis phase(int p) const {
+    const int position = p + pad;
+    // Tap a reaches the phase if a * dilation = position modulo stride.
+    int tap = 0, rest = position % stride;
+    while (tap < period && rest != 0) {
+      ++tap;
+      rest = (rest + stride - dilation % stride) % stride;
+    }
+    const bool reached = tap < period && tap < taps;
+    return {.results = (results - p + stride - 1) / stride,
+            .result_first = p,
+            .result_step = stride,
+            .sources = sources,
+            .first = reached ? (position - tap * dilation) / stride : 0,
+            .taps = reached ? (taps - tap + period - 1) / period : 0,
+            .tap_step = -(period * dilation / stride),
+            .filter_first = tap,
+            .filter_step = period};
+  }
+};
+inline Conv3dPhasedAxis conv3d_phased_axis(const Conv3dOptions& o, const Shape& dx, const Shape& w,
+                                           const Shape& dy, int i) {
+  const int64_t stride = o.stride[size_t(i)], dilation = o.dilation[size_t(i)];
+  return {.results = int(dx[i + 1]),
+          .sources = int(dy[i + 1]),
+          .taps = int(w[i + 1]),
+          .stride = int(stride),
+          .dilation = int(dilation),
+          .pad = int(o.pad_front[size_t(i)]),
+          .period = int(stride / std::gcd(stride, dilation))};
+}
+
 /// Phase `phase[i]` < conv3d_phases(i) along each axis i.
 inline Conv3dGather conv3d_grad_input_gather(const Conv3dOptions& o, const Shape& dx,
                                              const Shape& w, const Shape& dy, const int* phase) {
   Conv3dGather g;
-  for (int i = 0; i < 3; ++i) {
-    const int64_t stride = o.stride[size_t(i)], dilation = o.dilation[size_t(i)];
-    const int64_t position = phase[i] + o.pad_front[size_t(i)];
-    // Tap a reaches the phase if a * dilation = position modulo stride: every period-th, or none.
-    const int64_t period = stride / std::gcd(stride, dilation);
-    int64_t tap = 0;
-    while (tap < period && (position - tap * dilation) % stride != 0) ++tap;
-    const bool reached = tap < period && tap < w[i + 1];
-    g.axis[i] = {.results = int((dx[i + 1] - phase[i] + stride - 1) / stride),
-                 .result_first = phase[i],
-                 .result_step = int(stride),
-                 .sources = int(dy[i + 1]),
-                 .first = reached ? int((position - tap * dilation) / stride) : 0,
-                 .taps = reached ? int((w[i + 1] - tap + period - 1) / period) : 0,
-                 .tap_step = -int(period * dilation / stride),
-                 .filter_first = int(tap),
-                 .filter_step = int(period)};
-  }
+  for (int i = 0; i < 3; ++i) g.axis[i] = conv3d_phased_axis(o, dx, w, dy, i).phase(phase[i]);
   return g;
 }
 

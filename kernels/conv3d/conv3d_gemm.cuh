@@ -1,0 +1,358 @@
+#pragma once
+#include "kernels/conv3d/conv3d_device.cuh"
+#include "kernels/conv3d/conv3d_epilogue.cuh"
+#include "kernels/conv3d/conv3d_gather.h"
+
+// Implicit matrix product: rows are pixels of the result, columns its channels, and the depth goes
+// through the filter's taps and, within each, through the channels of the source. The rows' operand
+// is never laid out: its tiles are gathered tap by tap. forward and grad_input differ in the
+// gather and in how the weights lie: forward's columns K have their depth C side by side, those of
+// grad_input, C, have themselves side by side.
+
+namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d {
+
+/// What blocks of the implicit product are given. Strides, pitches and steps count bytes.
+struct GemmProblem {
+  const char *source = nullptr, *weights = nullptr;
+  int64_t source_stride[4] = {};  ///< n, t, h, w
+  int64_t tap_stride[3] = {};     ///< of the weights; by taps of a phase
+  int64_t weight_pitch = 0;       ///< from one k to the next
+  int64_t clips = 0;
+  Conv3dGatherAxis axis[3];    ///< forward: the gather; grad_input: what all phases have in common
+  Conv3dPhasedAxis phased[3];  ///< of grad_input
+  int phases[3] = {1, 1, 1};
+  int64_t tap_stride_one[3] = {};  ///< of the weights, by taps of the filter
+  int groups = 1, depth = 0, columns = 0;  ///< channels of a group: of the source, of the result
+  unsigned column_tiles = 1;
+  int stages = 3, splits = 1;
+  bool aligned = true;  ///< every row begins on a multiple of 16 bytes, in every group
+};
+
+/// What a block makes of that: columns are its fastest index, so that blocks that run at once read
+/// the same pixels; then groups, phases (neighbours read the same pixels again), pixels.
+struct GemmBlock {
+  Conv3dGatherAxis axis[3];
+  int64_t first;   ///< of the phase's results, clip by clip
+  int64_t entry;   ///< number of the tile of pixels
+  int rows;        ///< results that are there
+  int group, column;
+};
+
+template <bool Phased>
+KERNELS_INLINE GemmBlock gemm_block(const GemmProblem& p, int columns) {
+  GemmBlock b;
+  unsigned tile = blockIdx.x;
+  b.column = int(tile % p.column_tiles) * columns;
+  tile /= p.column_tiles;
+  b.group = int(tile % unsigned(p.groups));
+  tile /= unsigned(p.groups);
+  b.entry = tile;
+#pragma unroll
+  for (int i = 2; i >= 0; --i) {
+    b.axis[i] = p.axis[i];
+    if constexpr (Phased) {
+      b.axis[i] = p.phased[i].phase(int(tile % unsigned(p.phases[i])));
+      tile /= unsigned(p.phases[i]);
+    }
+  }
+  b.first = int64_t(tile) * ResultTile::most_rows;
+  const int64_t left =
+      p.clips * b.axis[0].results * b.axis[1].results * b.axis[2].results - b.first;
+  b.rows = int(left < 0 ? 0 : left < ResultTile::most_rows ? left : ResultTile::most_rows);
+  return b;
+}
+
+/// Where result `number` of a block's phase is: clip, and along each axis.
+struct ResultPlace {
+  int64_t clip;
+  int at[3];
+};
+KERNELS_INLINE ResultPlace result_place(const GemmBlock& b, int64_t number) {
+  ResultPlace place;
+  auto rest = uint64_t(number);
+#pragma unroll
+  for (int i = 2; i >= 0; --i) {
+    const auto size = uint64_t(b.axis[i].results);
+    place.at[i] = int(rest % size);
+    rest /= size;
+  }
+  place.clip = int64_t(rest);
+  return place;
+}
+
+/// The copies that fill stages with the operands' tiles, step by step: for each tap, chunks of
+/// stage_depth channels. Each thread knows one row's place. At each tap the lanes of a warp tell
+/// each other where their rows' sources are, so that a step costs an addition a row.
+template <class T, int Columns, Major Weights>
+class GemmLoads {
+ public:
+  using RowTile = OperandTile<T, ResultTile::most_rows, Major::depth>;
+  using ColumnTile = OperandTile<T, Columns, Weights>;
+  static constexpr int depth_bytes = 128;
+
+  /// `offsets`: shared, [threads]. For the steps of split `split`.
+  KERNELS_INLINE GemmLoads(const GemmProblem& p, const GemmBlock& b, int64_t* offsets, int split);
+  /// Steps that this block sums over.
+  KERNELS_INLINE int steps() const { return steps_; }
+
+  /// Begins a quarter of the copies of the next step into a stage; nothing behind the last.
+  KERNELS_INLINE void issue(const GemmProblem& p, uint32_t stage, int quarter) {
+    if (left_ == 0) return;
+    if (p.aligned) {
+      load_rows<true>(p, stage, quarter);
+      load_columns<true>(p, stage, quarter);
+    } else {
+      load_rows<false>(p, stage, quarter);
+      load_columns<false>(p, stage, quarter);
+    }
+    if (quarter == 3) advance(p);
+  }
+
+ private:
+  using Rows = RowShare<RowTile::rows, ResultTile::threads>;
+  using ColumnRows = RowShare<ColumnTile::rows, ResultTile::threads>;
+
+  template <bool Aligned>
+  KERNELS_INLINE void load_rows(const GemmProblem& p, uint32_t stage, int quarter);
+  template <bool Aligned>
+  KERNELS_INLINE void load_columns(const GemmProblem& p, uint32_t stage, int quarter);
+  KERNELS_INLINE void advance(const GemmProblem& p);
+  KERNELS_INLINE void begin_tap(const GemmProblem& p);
+  /// Bytes of a chunk of 16 that are there, `left` being those from its place on.
+  KERNELS_INLINE static int part(int64_t left) {
+    return int(left < 0 ? 0 : left < 16 ? left : 16);
+  }
+
+  SharedTiles shared_;
+  Rows share_;
+  ColumnRows column_share_;
+  int64_t* offsets_;
+  int steps_, left_;
+  // The rows' operand.
+  const char* source_;  ///< this thread's chunk of a pixel that lies at 0
+  int64_t row_offset_;  ///< of this thread's row from there
+  int at_[3];           ///< its first tap's source; far outside where there is no row
+  // Place in the depth.
+  int tap_[3], taps_[3], first_tap_, channel_;
+  // The columns' operand.
+  const char* filter_;  ///< this thread's chunk of its first row, of the block's first tap
+  const char* tap_filter_;
+  int lines_;  ///< Major::depth: columns from this thread's first row on; else bytes from its chunk
+};
+
+template <class T, int Columns, Major Weights>
+KERNELS_INLINE GemmLoads<T, Columns, Weights>::GemmLoads(const GemmProblem& p, const GemmBlock& b,
+                                                         int64_t* offsets, int split)
+    : offsets_(offsets) {
+  constexpr int size = int(sizeof(T));
+  const int lane = int(threadIdx.x) % 32;
+  // The lane's row is one of those that its warp loads: they are told in the order of the lanes.
+  const int row = share_.run_first + share_.within / 4 * 4 + lane / 8 + lane % 8 * 8;
+  const ResultPlace place = result_place(b, b.first + row);
+  row_offset_ = place.clip * p.source_stride[0];
+#pragma unroll
+  for (int i = 0; i < 3; ++i) {
+    at_[i] = b.axis[i].first + place.at[i] * p.axis[i].step;
+    row_offset_ += at_[i] * p.source_stride[i + 1];
+    taps_[i] = b.axis[i].taps;
+  }
+  if (row >= b.rows) at_[0] = -(1 << 30);
+  source_ = p.source + int64_t(b.group) * p.depth * size + share_.chunk * 16;
+
+  filter_ = p.weights;
+#pragma unroll
+  for (int i = 0; i < 3; ++i) filter_ += b.axis[i].filter_first * p.tap_stride_one[i];
+  if constexpr (Weights == Major::depth) {
+    const int line = b.column + column_share_.first;
+    filter_ += (int64_t(b.group) * p.columns + line) * p.weight_pitch + column_share_.chunk * 16;
+    lines_ = p.columns - line;
+  } else {
+    const int panel = column_share_.run_first / stage_depth<T>;
+    const int column = b.column * size + panel * 128 + column_share_.chunk * 16;
+    filter_ += (int64_t(b.group) * p.depth +
+                column_share_.run_first % stage_depth<T> + column_share_.within) *
+                   p.weight_pitch +
+               column;
+    lines_ = p.columns * size - column;
+  }
+
+  // Taps in t that are outside for all pixels of the tile are left out.
+  const ResultPlace begin = result_place(b, b.first);
+  const ResultPlace end = result_place(b, b.first + (b.rows > 0 ? b.rows - 1 : 0));
+  const int earliest = b.axis[0].first + begin.at[0] * p.axis[0].step;
+  const int latest = b.axis[0].first + end.at[0] * p.axis[0].step;
+  first_tap_ = 0;
+  if (begin.clip == end.clip) {
+    const auto outside = [&](int tap) {
+      const int by = tap * p.axis[0].tap_step;
+      return latest + by < 0 || earliest + by >= p.axis[0].sources;
+    };
+    while (first_tap_ < taps_[0] && outside(first_tap_)) ++first_tap_;
+    while (taps_[0] > first_tap_ && outside(taps_[0] - 1)) --taps_[0];
+  }
+
+  const int chunks = (p.depth * size + depth_bytes - 1) / depth_bytes;
+  const int all = b.rows > 0 ? (taps_[0] - first_tap_) * taps_[1] * taps_[2] * chunks : 0;
+  const int first = int(int64_t(all) * split / p.splits);
+  steps_ = left_ = int(int64_t(all) * (split + 1) / p.splits) - first;
+  if (steps_ == 0) return;
+  int tap = first / chunks;
+  channel_ = first % chunks * depth_bytes;
+  tap_[2] = tap % taps_[2];
+  tap /= taps_[2];
+  tap_[1] = tap % taps_[1];
+  tap_[0] = tap / taps_[1] + first_tap_;
+  begin_tap(p);
+}
+
+template <class T, int Columns, Major Weights>
+template <bool Aligned>
+KERNELS_INLINE void GemmLoads<T, Columns, Weights>::load_rows(const GemmProblem& p, uint32_t stage,
+                                                              int quarter) {
+  constexpr int each = Rows::count / 4;
+  const int bytes = part(p.depth * int(sizeof(T)) - channel_ - share_.chunk * 16);
+  const char* const from = source_ + channel_;
+  const uint32_t to = stage + RowTile::place(uint32_t(share_.first), uint32_t(share_.chunk));
+  const int64_t* const offsets = offsets_ + threadIdx.x / 8 * 8;
+#pragma unroll
+  for (int i = quarter * each; i < (quarter + 1) * each; ++i) {
+    const int64_t offset = offsets[i];
+    copy_chunk<Aligned, T>(shared_, to + uint32_t(i) * 1024, from + offset,
+                           offset < 0 ? 0 : bytes);
+  }
+}
+
+template <class T, int Columns, Major Weights>
+template <bool Aligned>
+KERNELS_INLINE void GemmLoads<T, Columns, Weights>::load_columns(const GemmProblem& p,
+                                                                 uint32_t stage, int quarter) {
+  constexpr int count = ColumnRows::count, each = count < 4 ? 1 : count / 4;
+  const int place = channel_ + column_share_.chunk * 16;
+  const uint32_t to =
+      stage + RowTile::bytes +
+      ColumnTile::place(uint32_t(column_share_.first), uint32_t(column_share_.chunk));
+#pragma unroll
+  for (int i = quarter * each; i < (quarter + 1) * each && i < count; ++i) {
+    const char* from = tap_filter_;
+    int bytes;
+    if constexpr (Weights == Major::depth) {
+      from += channel_ + 8 * i * p.weight_pitch;
+      bytes = 8 * i < lines_ ? part(p.depth * int(sizeof(T)) - place) : 0;
+    } else {
+      const int within = 8 * i % stage_depth<T>, panel = 8 * i / stage_depth<T>;
+      const int k = column_share_.run_first % stage_depth<T> + column_share_.within + within +
+                    channel_ / int(sizeof(T));
+      from += (channel_ / int(sizeof(T)) + within) * p.weight_pitch + panel * 128;
+      bytes = k < p.depth ? part(lines_ - panel * 128) : 0;
+    }
+    copy_chunk<Aligned, T>(shared_, to + uint32_t(i) * 1024, from, bytes);
+  }
+}
+
+template <class T, int Columns, Major Weights>
+KERNELS_INLINE void GemmLoads<T, Columns, Weights>::advance(const GemmProblem& p) {
+  --left_;
+  channel_ += depth_bytes;
+  if (channel_ < p.depth * int(sizeof(T)) || left_ == 0) return;
+  channel_ = 0;
+  if (++tap_[2] == taps_[2]) {
+    tap_[2] = 0;
+    if (++tap_[1] == taps_[1]) {
+      tap_[1] = 0;
+      ++tap_[0];
+    }
+  }
+  begin_tap(p);
+}
+
+template <class T, int Columns, Major Weights>
+KERNELS_INLINE void GemmLoads<T, Columns, Weights>::begin_tap(const GemmProblem& p) {
+  int64_t offset = row_offset_;
+  bool inside = true;
+  tap_filter_ = filter_;
+#pragma unroll
+  for (int i = 0; i < 3; ++i) {
+    const int by = tap_[i] * p.axis[i].tap_step;
+    inside = inside && unsigned(at_[i] + by) < unsigned(p.axis[i].sources);
+    offset += by * p.source_stride[i + 1];
+    tap_filter_ += tap_[i] * p.tap_stride[i];
+  }
+  __syncwarp();
+  offsets_[threadIdx.x] = inside ? offset : -1;
+  __syncwarp();
+}
+
+/// The sums of a block's tile, in `product`.
+template <class Product, class Loads>
+KERNELS_INLINE void multiply_steps(const GemmProblem& p, Product& product, Loads& loads) {
+  const Ring ring{Product::stage_bytes, p.stages};
+  uint32_t to = 0, stage = 0;
+  for (int i = 1; i < p.stages; ++i) {
+#pragma unroll
+    for (int quarter = 0; quarter < 4; ++quarter) loads.issue(p, to, quarter);
+    cp_async_commit();
+    to = ring.after(to);
+  }
+  if (loads.steps() == 0) return;
+  ring.wait();
+  __syncthreads();
+  product.begin(0);
+#pragma unroll 1
+  for (int left = loads.steps(); left > 0; --left) {
+    product.multiply(
+        stage, [&](int quarter) { loads.issue(p, to, quarter); },
+        [&] {
+          cp_async_commit();
+          ring.wait();
+          __syncthreads();
+          stage = ring.after(stage);
+          to = ring.after(to);
+          return left > 1 ? int(stage) : -1;
+        });
+  }
+}
+
+/// Which pixel each row of the block's tile is, and what else its epilogue asks for.
+template <bool Phased>
+KERNELS_INLINE void describe(const GemmProblem& p, const GemmBlock& b, ResultTile& tile) {
+  int64_t pixel = b.first + int(threadIdx.x);
+  if constexpr (Phased) {
+    const ResultPlace place = result_place(b, pixel);
+    pixel = place.clip;
+#pragma unroll
+    for (int i = 0; i < 3; ++i)
+      pixel = pixel * p.phased[i].results + b.axis[i].result_first +
+              place.at[i] * b.axis[i].result_step;
+  }
+  tile.pixels[threadIdx.x] = pixel;
+  tile.rows = b.rows;
+  tile.channel = b.group * p.columns + b.column;
+  tile.end = (b.group + 1) * p.columns;
+  tile.entry = b.entry;
+}
+
+/// A block: its tile of results, or a split's part of its sums. Shared memory: conv3d_plan.h.
+template <class Product, Major Weights, class Finish>
+KERNELS_INLINE void gemm_tile(const GemmProblem& p, const SplitSums& split, const Finish& finish) {
+  using T = typename Product::Element;
+  constexpr bool phased = Weights == Major::lines;
+  const SharedTiles shared;
+  auto* const offsets =
+      reinterpret_cast<int64_t*>(shared.memory + p.stages * int64_t(Product::stage_bytes));
+  const GemmBlock block = gemm_block<phased>(p, Product::columns);
+  Product product;
+  GemmLoads<T, Product::columns, Weights> loads(p, block, offsets, int(blockIdx.z));
+  multiply_steps(p, product, loads);
+  __syncthreads();
+
+  ResultTile tile(shared.memory, Product::columns);
+  product.store(tile.sums);
+  describe<phased>(p, block, tile);
+  __syncthreads();
+  if (p.splits > 1)
+    split.store(tile.sums, blockIdx.x, int(blockIdx.z));
+  else
+    finish(tile);
+}
+
+}  // namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d
