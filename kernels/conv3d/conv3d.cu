@@ -30,24 +30,33 @@ Conv3dPlan plan_of(Conv3dPass pass, const Conv3dOptions& o, const View& x, const
 
 }  // namespace
 
-void forward(Stream, const Conv3dOptions& o, View x, View w, View y, const Conv3dEpilogue& e) {
+void forward(Stream stream, const Conv3dOptions& o, View x, View w, View y,
+             const Conv3dEpilogue& e) {
   check_conv3d(o, x, w, y, e);
   if (!y.size()) return;
   const Conv3dPlan plan = plan_of(Conv3dPass::forward, o, x, w, y);
   check_conv3d_tiles(e.partials, plan.pixel_tiles);
+  const bool exact = x.dtype == Dtype::f32 && !o.tf32;
   switch (plan.algorithm) {
+    case Conv3dAlgorithm::gemm:
+      if (exact) refuse(Conv3dPass::forward, plan);
+      return forward_gemm(stream, plan, o, x, w, y, e);
     default:
       refuse(Conv3dPass::forward, plan);
   }
 }
 
-void grad_input(Stream, const Conv3dOptions& o, View dy, View w, View dx,
+void grad_input(Stream stream, const Conv3dOptions& o, View dy, View w, View dx,
                 const Conv3dGradEpilogue& e) {
   check_conv3d_input(o, dy, w, dx, e);
   if (!dx.size()) return;
   const Conv3dPlan plan = plan_of(Conv3dPass::grad_input, o, dx, w, dy);
   check_conv3d_tiles(e.sums, plan.pixel_tiles);
+  const bool exact = dx.dtype == Dtype::f32 && !o.tf32;
   switch (plan.algorithm) {
+    case Conv3dAlgorithm::gemm:
+      if (exact) refuse(Conv3dPass::grad_input, plan);
+      return grad_input_gemm(stream, plan, o, dy, w, dx, e);
     default:
       refuse(Conv3dPass::grad_input, plan);
   }

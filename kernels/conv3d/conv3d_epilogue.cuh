@@ -69,13 +69,29 @@ struct ColumnShare {
     }
     __syncthreads();
   }
-  /// to[i] = v[i], `to` being the first channel's place; by one thread a column.
-  KERNELS_INLINE void store(float* to, const float (&v)[N]) const {
-    if (first_row != 0) return;
+};
+
+/// What an epilogue leaves of each tile: partials or sums, rows of channels.
+struct TileRows {
+  TileRows() = default;
+  explicit TileRows(const View& v)
+      : base(v ? data<float>(v) : nullptr), entry(v.stride(0)), row(v.stride(1)), tail(v.tail) {}
+  KERNELS_INLINE explicit operator bool() const { return base != nullptr; }
+  /// Row `number` of the tile's entry = v; by one thread a column, behind the last channel zeros.
+  template <int N>
+  KERNELS_INLINE void store(const ResultTile& tile, const ColumnShare<N>& share, int number,
+                            int64_t channels, const float (&v)[N]) const {
+    if (share.first_row != 0 || share.rest <= 0) return;
+    float* const to = base + tile.entry * entry + number * row + share.channel;
 #pragma unroll
     for (int i = 0; i < N; ++i)
-      if (i < rest) to[channel + i] = v[i];
+      if (i < share.rest) to[i] = v[i];
+    if (share.channel + share.rest == channels)
+      for (int64_t k = 0; k < tail; ++k) to[share.rest + k] = 0;
   }
+
+  float* base = nullptr;
+  int64_t entry = 0, row = 0, tail = 0;
 };
 
 /// A tensor of the shape of the result, which is read or written in packs of 16 bytes if `packs`.
@@ -89,8 +105,8 @@ struct ResultRows {
       : rows(v), channels(v ? v.shape[-1] : 0), tail(v.tail), packs(packs_) {}
   KERNELS_INLINE explicit operator bool() const { return bool(rows); }
   KERNELS_INLINE void load(int64_t pixel, const Share& share, float (&v)[lanes]) const {
-    const auto pack = load_lanes<lanes>(rows(pixel) + share.channel, packs ? lanes : share.rest,
-                                        packs);
+    const auto pack =
+        load_lanes<lanes>(rows(pixel) + share.channel, packs ? lanes : share.rest, packs);
 #pragma unroll
     for (int i = 0; i < lanes; ++i) v[i] = to_float(pack.lane[i]);
   }
@@ -117,8 +133,8 @@ struct ResultRows {
 inline bool results_take_packs(std::initializer_list<View> views, int64_t group_channels) {
   bool packs = true;
   for (const View& v : views)
-    packs &= takes_packs(v) && (!v || group_channels == v.shape[-1] ||
-                                group_channels % (16 / size_of(v.dtype)) == 0);
+    packs &= takes_packs(v) &&
+             (!v || group_channels == v.shape[-1] || group_channels % (16 / size_of(v.dtype)) == 0);
   return packs;
 }
 
@@ -152,6 +168,7 @@ KERNELS_INLINE void store_rows(const ResultTile& tile, const ColumnShare<pack_la
 /// The epilogue of forward: Conv3dEpilogue for device code.
 template <class T>
 struct ForwardFinish {
+  static constexpr bool phased = false;  ///< pixels are the result's in order
   static constexpr int lanes = pack_lanes<T>;
 
   ForwardFinish() = default;
@@ -162,7 +179,7 @@ struct ForwardFinish {
     bias = e.bias ? data<float>(e.bias) : nullptr;
     scale = e.scale ? data<float>(e.scale) : nullptr;
     shift = e.shift ? data<float>(e.shift) : nullptr;
-    partials = e.partials ? data<float>(e.partials) : nullptr;
+    partials = TileRows(e.partials);
     relu = e.relu;
   }
 
@@ -173,7 +190,7 @@ struct ForwardFinish {
     share.load(bias, 0, b);
     share.load(scale, 1, a);
     share.load(shift, 0, s);
-    store_rows<T>(tile, share, y, partials != nullptr, [&](int64_t pixel, float(&v)[lanes]) {
+    store_rows<T>(tile, share, y, bool(partials), [&](int64_t pixel, float(&v)[lanes]) {
       float r[lanes] = {};
       if (residual) residual.load(pixel, share, r);
 #pragma unroll
@@ -188,12 +205,13 @@ struct ForwardFinish {
   ResultRows<T> y;
   ResultRows<const T> residual;
   const float *bias = nullptr, *scale = nullptr, *shift = nullptr;
-  float* partials = nullptr;
+  TileRows partials;
   bool relu = false;
 
  private:
   /// In two passes over what is stored: the mean, then what differs from it.
-  KERNELS_INLINE void store_partials(const ResultTile& tile, const ColumnShare<lanes>& share) const {
+  KERNELS_INLINE void store_partials(const ResultTile& tile,
+                                     const ColumnShare<lanes>& share) const {
     float mean[lanes] = {}, m2[lanes] = {}, count[lanes];
     const auto each = [&](auto f) {
       for (int row = share.first_row; row < tile.rows; row += share.step()) {
@@ -211,16 +229,16 @@ struct ForwardFinish {
     }
     each([&](int i, float v) { m2[i] += (v - mean[i]) * (v - mean[i]); });
     share.sum(tile, m2);
-    float* const to = partials + tile.entry * 3 * y.channels;
-    share.store(to, count);
-    share.store(to + y.channels, mean);
-    share.store(to + 2 * y.channels, m2);
+    partials.store(tile, share, 0, y.channels, count);
+    partials.store(tile, share, 1, y.channels, mean);
+    partials.store(tile, share, 2, y.channels, m2);
   }
 };
 
 /// The epilogue of grad_input: Conv3dGradEpilogue for device code.
 template <class T>
 struct GradFinish {
+  static constexpr bool phased = true;
   static constexpr int lanes = pack_lanes<T>;
 
   GradFinish() = default;
@@ -230,15 +248,15 @@ struct GradFinish {
     mask = {e.mask, packs};
     z = {e.z, packs};
     mean = e.mean ? data<float>(e.mean) : nullptr;
-    sums = e.sums ? data<float>(e.sums) : nullptr;
+    sums = TileRows(e.sums);
     accumulate = e.accumulate;
   }
 
   KERNELS_INLINE void operator()(const ResultTile& tile) const {
     const ColumnShare<lanes> share(tile);
-    store_rows<T>(tile, share, dx, sums != nullptr, [&](int64_t pixel, float(&v)[lanes]) {
-      float before[lanes] = {}, m[lanes];
-      if (accumulate) ResultRows<T>(dx).load(pixel, share, before);
+    store_rows<T>(tile, share, dx, bool(sums), [&](int64_t pixel, float(&v)[lanes]) {
+      float before[lanes] = {}, m[lanes] = {};
+      if (accumulate) dx.load(pixel, share, before);
       if (mask) mask.load(pixel, share, m);
 #pragma unroll
       for (int i = 0; i < lanes; ++i) {
@@ -252,7 +270,7 @@ struct GradFinish {
   ResultRows<T> dx;
   ResultRows<const T> mask, z;
   const float* mean = nullptr;
-  float* sums = nullptr;
+  TileRows sums;
   bool accumulate = false;
 
  private:
@@ -273,9 +291,8 @@ struct GradFinish {
     }
     share.sum(tile, sum);
     share.sum(tile, product);
-    float* const to = sums + tile.entry * 2 * dx.channels;
-    share.store(to, sum);
-    share.store(to + dx.channels, product);
+    sums.store(tile, share, 0, dx.channels, sum);
+    sums.store(tile, share, 1, dx.channels, product);
   }
 };
 

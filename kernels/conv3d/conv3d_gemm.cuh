@@ -15,13 +15,13 @@ namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d {
 struct GemmProblem {
   const char *source = nullptr, *weights = nullptr;
   int64_t source_stride[4] = {};  ///< n, t, h, w
-  int64_t tap_stride[3] = {};     ///< of the weights; by taps of a phase
+  int64_t filter_stride[3] = {};  ///< of the weights: t, h, w
+  int64_t tap_stride[3] = {};     ///< from one of a phase's taps to the next
   int64_t weight_pitch = 0;       ///< from one k to the next
   int64_t clips = 0;
   Conv3dGatherAxis axis[3];    ///< forward: the gather; grad_input: what all phases have in common
   Conv3dPhasedAxis phased[3];  ///< of grad_input
   int phases[3] = {1, 1, 1};
-  int64_t tap_stride_one[3] = {};  ///< of the weights, by taps of the filter
   int groups = 1, depth = 0, columns = 0;  ///< channels of a group: of the source, of the result
   unsigned column_tiles = 1;
   int stages = 3, splits = 1;
@@ -32,9 +32,9 @@ struct GemmProblem {
 /// the same pixels; then groups, phases (neighbours read the same pixels again), pixels.
 struct GemmBlock {
   Conv3dGatherAxis axis[3];
-  int64_t first;   ///< of the phase's results, clip by clip
-  int64_t entry;   ///< number of the tile of pixels
-  int rows;        ///< results that are there
+  int64_t first;  ///< of the phase's results, clip by clip
+  int64_t entry;  ///< number of the tile of pixels
+  int rows;       ///< results that are there
   int group, column;
 };
 
@@ -80,6 +80,10 @@ KERNELS_INLINE ResultPlace result_place(const GemmBlock& b, int64_t number) {
   return place;
 }
 
+struct TapRange {
+  int first, count;
+};
+
 /// The copies that fill stages with the operands' tiles, step by step: for each tap, chunks of
 /// stage_depth channels. Each thread knows one row's place. At each tap the lanes of a warp tell
 /// each other where their rows' sources are, so that a step costs an addition a row.
@@ -88,10 +92,12 @@ class GemmLoads {
  public:
   using RowTile = OperandTile<T, ResultTile::most_rows, Major::depth>;
   using ColumnTile = OperandTile<T, Columns, Weights>;
-  static constexpr int depth_bytes = 128;
+  static constexpr int depth_bytes = 128, size = int(sizeof(T));
+  static constexpr int shared_bytes = ResultTile::threads * 8;
 
-  /// `offsets`: shared, [threads]. For the steps of split `split`.
-  KERNELS_INLINE GemmLoads(const GemmProblem& p, const GemmBlock& b, int64_t* offsets, int split);
+  /// For the steps of split `split`. `sources`: shared, [threads].
+  KERNELS_INLINE GemmLoads(const GemmProblem& p, const GemmBlock& b, const char** sources,
+                           int split);
   /// Steps that this block sums over.
   KERNELS_INLINE int steps() const { return steps_; }
 
@@ -117,92 +123,100 @@ class GemmLoads {
   template <bool Aligned>
   KERNELS_INLINE void load_columns(const GemmProblem& p, uint32_t stage, int quarter);
   KERNELS_INLINE void advance(const GemmProblem& p);
-  KERNELS_INLINE void begin_tap(const GemmProblem& p);
+  KERNELS_INLINE void place_columns(const GemmProblem& p, const GemmBlock& b);
+  KERNELS_INLINE void tell_sources(const GemmProblem& p);
+  /// Taps in t but for those that are outside for all pixels of the block.
+  KERNELS_INLINE static TapRange frames_inside(const GemmProblem& p, const GemmBlock& b);
+  /// Major::lines: place in the depth of this thread's first row.
+  KERNELS_INLINE int first_depth() const {
+    return column_share_.run_first % stage_depth<T> + column_share_.within;
+  }
   /// Bytes of a chunk of 16 that are there, `left` being those from its place on.
-  KERNELS_INLINE static int part(int64_t left) {
-    return int(left < 0 ? 0 : left < 16 ? left : 16);
+  KERNELS_INLINE static int part(int64_t left) { return int(left < 0 ? 0 : left < 16 ? left : 16); }
+
+  /// Taps of the block along h and w.
+  KERNELS_INLINE int taps(const GemmProblem& p, int i) const {
+    return Weights == Major::depth ? p.axis[i].taps : taps_[i];
   }
 
   SharedTiles shared_;
   Rows share_;
   ColumnRows column_share_;
-  int64_t* offsets_;
+  const char** sources_;  ///< shared: of each row at this tap, nullptr outside
   int steps_, left_;
-  // The rows' operand.
-  const char* source_;  ///< this thread's chunk of a pixel that lies at 0
-  int64_t row_offset_;  ///< of this thread's row from there
-  int at_[3];           ///< its first tap's source; far outside where there is no row
-  // Place in the depth.
-  int tap_[3], taps_[3], first_tap_, channel_;
-  // The columns' operand.
-  const char* filter_;  ///< this thread's chunk of its first row, of the block's first tap
-  const char* tap_filter_;
+  const char* source_;  ///< of this thread's row at tap 0, if that were inside
+  int at_[3];           ///< where that is; far outside where there is no row
+  int tap_[3], taps_[3], channel_;
+  const char* filter_;  ///< this thread's chunk of its first row, at this tap
   int lines_;  ///< Major::depth: columns from this thread's first row on; else bytes from its chunk
 };
 
 template <class T, int Columns, Major Weights>
 KERNELS_INLINE GemmLoads<T, Columns, Weights>::GemmLoads(const GemmProblem& p, const GemmBlock& b,
-                                                         int64_t* offsets, int split)
-    : offsets_(offsets) {
-  constexpr int size = int(sizeof(T));
-  const int lane = int(threadIdx.x) % 32;
+                                                         const char** sources, int split)
+    : sources_(sources) {
+  const TapRange t = frames_inside(p, b);
+  const int chunks = (p.depth * size + depth_bytes - 1) / depth_bytes;
+  const int all = b.rows > 0 ? t.count * b.axis[1].taps * b.axis[2].taps * chunks : 0;
+  const int first = int(int64_t(all) * split / p.splits);
+  steps_ = left_ = int(int64_t(all) * (split + 1) / p.splits) - first;
+  if (steps_ == 0) return;
+#pragma unroll
+  for (int i = 0; i < 3; ++i) taps_[i] = b.axis[i].taps;
+  int tap = first / chunks;
+  channel_ = first % chunks * depth_bytes;
+  tap_[2] = tap % taps(p, 2);
+  tap /= taps(p, 2);
+  tap_[1] = tap % taps(p, 1);
+  tap_[0] = tap / taps(p, 1) + t.first;
+
   // The lane's row is one of those that its warp loads: they are told in the order of the lanes.
+  const int lane = int(threadIdx.x) % 32;
   const int row = share_.run_first + share_.within / 4 * 4 + lane / 8 + lane % 8 * 8;
   const ResultPlace place = result_place(b, b.first + row);
-  row_offset_ = place.clip * p.source_stride[0];
+  source_ = p.source + place.clip * p.source_stride[0] + int64_t(b.group) * p.depth * size;
+  filter_ = p.weights;
 #pragma unroll
   for (int i = 0; i < 3; ++i) {
     at_[i] = b.axis[i].first + place.at[i] * p.axis[i].step;
-    row_offset_ += at_[i] * p.source_stride[i + 1];
-    taps_[i] = b.axis[i].taps;
+    source_ += at_[i] * p.source_stride[i + 1];
+    filter_ += b.axis[i].filter_first * p.filter_stride[i] + tap_[i] * p.tap_stride[i];
   }
   if (row >= b.rows) at_[0] = -(1 << 30);
-  source_ = p.source + int64_t(b.group) * p.depth * size + share_.chunk * 16;
+  place_columns(p, b);
+  tell_sources(p);
+}
 
-  filter_ = p.weights;
-#pragma unroll
-  for (int i = 0; i < 3; ++i) filter_ += b.axis[i].filter_first * p.tap_stride_one[i];
+template <class T, int Columns, Major Weights>
+KERNELS_INLINE TapRange GemmLoads<T, Columns, Weights>::frames_inside(const GemmProblem& p,
+                                                                      const GemmBlock& b) {
+  const Conv3dGatherAxis& axis = b.axis[0];
+  const ResultPlace begin = result_place(b, b.first), end = result_place(b, b.first + b.rows - 1);
+  TapRange taps{0, axis.taps};
+  if (b.rows == 0 || begin.clip != end.clip) return taps;
+  const auto outside = [&](int tap) {
+    const int by = axis.first + tap * p.axis[0].tap_step;
+    return end.at[0] * p.axis[0].step + by < 0 ||
+           begin.at[0] * p.axis[0].step + by >= p.axis[0].sources;
+  };
+  while (taps.count > 0 && outside(taps.first)) ++taps.first, --taps.count;
+  while (taps.count > 0 && outside(taps.first + taps.count - 1)) --taps.count;
+  return taps;
+}
+
+template <class T, int Columns, Major Weights>
+KERNELS_INLINE void GemmLoads<T, Columns, Weights>::place_columns(const GemmProblem& p,
+                                                                  const GemmBlock& b) {
   if constexpr (Weights == Major::depth) {
     const int line = b.column + column_share_.first;
     filter_ += (int64_t(b.group) * p.columns + line) * p.weight_pitch + column_share_.chunk * 16;
     lines_ = p.columns - line;
   } else {
-    const int panel = column_share_.run_first / stage_depth<T>;
-    const int column = b.column * size + panel * 128 + column_share_.chunk * 16;
-    filter_ += (int64_t(b.group) * p.depth +
-                column_share_.run_first % stage_depth<T> + column_share_.within) *
-                   p.weight_pitch +
-               column;
+    const int column =
+        b.column * size + column_share_.run_first / stage_depth<T> * 128 + column_share_.chunk * 16;
+    filter_ += (int64_t(b.group) * p.depth + first_depth()) * p.weight_pitch + column;
     lines_ = p.columns * size - column;
   }
-
-  // Taps in t that are outside for all pixels of the tile are left out.
-  const ResultPlace begin = result_place(b, b.first);
-  const ResultPlace end = result_place(b, b.first + (b.rows > 0 ? b.rows - 1 : 0));
-  const int earliest = b.axis[0].first + begin.at[0] * p.axis[0].step;
-  const int latest = b.axis[0].first + end.at[0] * p.axis[0].step;
-  first_tap_ = 0;
-  if (begin.clip == end.clip) {
-    const auto outside = [&](int tap) {
-      const int by = tap * p.axis[0].tap_step;
-      return latest + by < 0 || earliest + by >= p.axis[0].sources;
-    };
-    while (first_tap_ < taps_[0] && outside(first_tap_)) ++first_tap_;
-    while (taps_[0] > first_tap_ && outside(taps_[0] - 1)) --taps_[0];
-  }
-
-  const int chunks = (p.depth * size + depth_bytes - 1) / depth_bytes;
-  const int all = b.rows > 0 ? (taps_[0] - first_tap_) * taps_[1] * taps_[2] * chunks : 0;
-  const int first = int(int64_t(all) * split / p.splits);
-  steps_ = left_ = int(int64_t(all) * (split + 1) / p.splits) - first;
-  if (steps_ == 0) return;
-  int tap = first / chunks;
-  channel_ = first % chunks * depth_bytes;
-  tap_[2] = tap % taps_[2];
-  tap /= taps_[2];
-  tap_[1] = tap % taps_[1];
-  tap_[0] = tap / taps_[1] + first_tap_;
-  begin_tap(p);
 }
 
 template <class T, int Columns, Major Weights>
@@ -210,15 +224,13 @@ template <bool Aligned>
 KERNELS_INLINE void GemmLoads<T, Columns, Weights>::load_rows(const GemmProblem& p, uint32_t stage,
                                                               int quarter) {
   constexpr int each = Rows::count / 4;
-  const int bytes = part(p.depth * int(sizeof(T)) - channel_ - share_.chunk * 16);
-  const char* const from = source_ + channel_;
+  const int place = channel_ + share_.chunk * 16, bytes = part(p.depth * size - place);
   const uint32_t to = stage + RowTile::place(uint32_t(share_.first), uint32_t(share_.chunk));
-  const int64_t* const offsets = offsets_ + threadIdx.x / 8 * 8;
+  const char* const* const sources = sources_ + threadIdx.x / 8 * 8;
 #pragma unroll
   for (int i = quarter * each; i < (quarter + 1) * each; ++i) {
-    const int64_t offset = offsets[i];
-    copy_chunk<Aligned, T>(shared_, to + uint32_t(i) * 1024, from + offset,
-                           offset < 0 ? 0 : bytes);
+    const char* const from = sources[i];
+    copy_chunk<Aligned, T>(shared_, to + uint32_t(i) * 1024, from + place, from ? bytes : 0);
   }
 }
 
@@ -227,23 +239,20 @@ template <bool Aligned>
 KERNELS_INLINE void GemmLoads<T, Columns, Weights>::load_columns(const GemmProblem& p,
                                                                  uint32_t stage, int quarter) {
   constexpr int count = ColumnRows::count, each = count < 4 ? 1 : count / 4;
-  const int place = channel_ + column_share_.chunk * 16;
   const uint32_t to =
       stage + RowTile::bytes +
       ColumnTile::place(uint32_t(column_share_.first), uint32_t(column_share_.chunk));
 #pragma unroll
   for (int i = quarter * each; i < (quarter + 1) * each && i < count; ++i) {
-    const char* from = tap_filter_;
+    const char* from = filter_;
     int bytes;
     if constexpr (Weights == Major::depth) {
       from += channel_ + 8 * i * p.weight_pitch;
-      bytes = 8 * i < lines_ ? part(p.depth * int(sizeof(T)) - place) : 0;
+      bytes = 8 * i < lines_ ? part(p.depth * size - channel_ - column_share_.chunk * 16) : 0;
     } else {
-      const int within = 8 * i % stage_depth<T>, panel = 8 * i / stage_depth<T>;
-      const int k = column_share_.run_first % stage_depth<T> + column_share_.within + within +
-                    channel_ / int(sizeof(T));
-      from += (channel_ / int(sizeof(T)) + within) * p.weight_pitch + panel * 128;
-      bytes = k < p.depth ? part(lines_ - panel * 128) : 0;
+      const int k = channel_ / size + 8 * i % stage_depth<T>, panel = 8 * i / stage_depth<T>;
+      from += k * p.weight_pitch + panel * 128;
+      bytes = first_depth() + k < p.depth ? part(lines_ - panel * 128) : 0;
     }
     copy_chunk<Aligned, T>(shared_, to + uint32_t(i) * 1024, from, bytes);
   }
@@ -253,32 +262,33 @@ template <class T, int Columns, Major Weights>
 KERNELS_INLINE void GemmLoads<T, Columns, Weights>::advance(const GemmProblem& p) {
   --left_;
   channel_ += depth_bytes;
-  if (channel_ < p.depth * int(sizeof(T)) || left_ == 0) return;
+  if (channel_ < p.depth * size || left_ == 0) return;
   channel_ = 0;
-  if (++tap_[2] == taps_[2]) {
+  filter_ += p.tap_stride[2];
+  if (++tap_[2] == taps(p, 2)) {
+    filter_ += p.tap_stride[1] - tap_[2] * p.tap_stride[2];
     tap_[2] = 0;
-    if (++tap_[1] == taps_[1]) {
+    if (++tap_[1] == taps(p, 1)) {
+      filter_ += p.tap_stride[0] - tap_[1] * p.tap_stride[1];
       tap_[1] = 0;
       ++tap_[0];
     }
   }
-  begin_tap(p);
+  tell_sources(p);
 }
 
 template <class T, int Columns, Major Weights>
-KERNELS_INLINE void GemmLoads<T, Columns, Weights>::begin_tap(const GemmProblem& p) {
-  int64_t offset = row_offset_;
+KERNELS_INLINE void GemmLoads<T, Columns, Weights>::tell_sources(const GemmProblem& p) {
+  const char* source = source_;
   bool inside = true;
-  tap_filter_ = filter_;
 #pragma unroll
   for (int i = 0; i < 3; ++i) {
     const int by = tap_[i] * p.axis[i].tap_step;
     inside = inside && unsigned(at_[i] + by) < unsigned(p.axis[i].sources);
-    offset += by * p.source_stride[i + 1];
-    tap_filter_ += tap_[i] * p.tap_stride[i];
+    source += by * p.source_stride[i + 1];
   }
   __syncwarp();
-  offsets_[threadIdx.x] = inside ? offset : -1;
+  sources_[threadIdx.x] = inside ? source : nullptr;
   __syncwarp();
 }
 
@@ -331,23 +341,26 @@ KERNELS_INLINE void describe(const GemmProblem& p, const GemmBlock& b, ResultTil
   tile.entry = b.entry;
 }
 
-/// A block: its tile of results, or a split's part of its sums. Shared memory: conv3d_plan.h.
+/// A block: its tile of results, or a split's part of its sums. Shared memory: stages, what the
+/// loads keep there, the block itself, which registers have no room for while it multiplies; then,
+/// in their place, a ResultTile.
 template <class Product, Major Weights, class Finish>
 KERNELS_INLINE void gemm_tile(const GemmProblem& p, const SplitSums& split, const Finish& finish) {
-  using T = typename Product::Element;
-  constexpr bool phased = Weights == Major::lines;
+  using Loads = GemmLoads<typename Product::Element, Product::columns, Weights>;
   const SharedTiles shared;
-  auto* const offsets =
-      reinterpret_cast<int64_t*>(shared.memory + p.stages * int64_t(Product::stage_bytes));
-  const GemmBlock block = gemm_block<phased>(p, Product::columns);
+  char* const behind = shared.memory + p.stages * int64_t(Product::stage_bytes);
+  auto* const block = reinterpret_cast<GemmBlock*>(behind + Loads::shared_bytes);
   Product product;
-  GemmLoads<T, Product::columns, Weights> loads(p, block, offsets, int(blockIdx.z));
-  multiply_steps(p, product, loads);
+  {
+    const GemmBlock mine = gemm_block<Finish::phased>(p, Product::columns);
+    if (threadIdx.x == 0) *block = mine;
+    Loads loads(p, mine, reinterpret_cast<const char**>(behind), int(blockIdx.z));
+    multiply_steps(p, product, loads);
+  }
   __syncthreads();
-
   ResultTile tile(shared.memory, Product::columns);
   product.store(tile.sums);
-  describe<phased>(p, block, tile);
+  describe<Finish::phased>(p, *block, tile);
   __syncthreads();
   if (p.splits > 1)
     split.store(tile.sums, blockIdx.x, int(blockIdx.z));

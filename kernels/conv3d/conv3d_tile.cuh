@@ -188,9 +188,9 @@ class MmaProduct {
       for (int j = 0; j < column_tiles; ++j)
 #pragma unroll
         for (int h = 0; h < 2; ++h)
-          store_pack<2>(to.at(first_row() + i * 16 + h * 8 + lane / 4,
-                              first_column() + j * 8 + lane % 4 * 2),
-                        Pack<float, 2>{{sums_[i][j][2 * h], sums_[i][j][2 * h + 1]}});
+          store_pack<2>(
+              to.at(first_row() + i * 16 + h * 8 + lane / 4, first_column() + j * 8 + lane % 4 * 2),
+              Pack<float, 2>{{sums_[i][j][2 * h], sums_[i][j][2 * h + 1]}});
   }
 
  private:
