@@ -83,8 +83,9 @@ void expect_legal(const Conv3dProblem& p, const Gpu& gpu, const Conv3dPlan& plan
   EXPECT_LE(plan.splits, chunks * (weight ? 1 : p.w[1] * p.w[2] * p.w[3])) << what();
   // Tiles cover all results, and pixel tiles all pixels.
   const Shape& result = weight ? p.w : p.pass == Conv3dPass::forward ? y : p.x;
+  const bool by_results = !weight || plan.algorithm == Conv3dAlgorithm::gemm;
   const double area = double(plan.rows) * plan.columns;
-  EXPECT_GE(double(plan.tiles) * area, double(result.size())) << what();
+  EXPECT_TRUE(!by_results || double(plan.tiles) * area >= double(result.size())) << what();
   EXPECT_TRUE(weight || plan.pixel_tiles * plan.rows >= result.size() / result[4]) << what();
   EXPECT_GT(plan.waves, 0) << what();
   EXPECT_TRUE(std::isfinite(plan.predicted_us) && plan.predicted_us > 0) << what();
