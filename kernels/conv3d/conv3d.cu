@@ -62,11 +62,13 @@ void grad_input(Stream stream, const Conv3dOptions& o, View dy, View w, View dx,
   }
 }
 
-void grad_weight(Stream, const Conv3dOptions& o, View x, View dy, View dw, bool) {
+void grad_weight(Stream stream, const Conv3dOptions& o, View x, View dy, View dw, bool accumulate) {
   check_conv3d_weight(o, x, dy, dw);
   if (!dw.size()) return;
   const Conv3dPlan plan = plan_of(Conv3dPass::grad_weight, o, x, dw, dy);
   switch (plan.algorithm) {
+    case Conv3dAlgorithm::gemm:
+      return grad_weight_gemm(stream, plan, o, x, dy, dw, accumulate);
     default:
       refuse(Conv3dPass::grad_weight, plan);
   }

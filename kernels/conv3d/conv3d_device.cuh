@@ -17,5 +17,6 @@ using GradWeight = void(Stream, const Conv3dPlan&, const Conv3dOptions&, View x,
 
 Forward forward_gemm;
 GradInput grad_input_gemm;
+GradWeight grad_weight_gemm;
 
 }  // namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d
