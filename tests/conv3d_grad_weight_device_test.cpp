@@ -1,3 +1,5 @@
+#include <cmath>
+#include <limits>
 #include "tests/support/conv3d_device.h"
 
 // grad_weight by the kernels that take every problem: conv3d_grad_weight*.cu.
@@ -5,28 +7,199 @@
 namespace kinema::test {
 namespace {
 
-using kernels::Conv3dCase, kernels::Conv3dOptions, kernels::Conv3dOverride, kernels::Shape;
+using kernels::Conv3d, kernels::Conv3dCase, kernels::Conv3dOptions, kernels::Conv3dOverride,
+    kernels::conv3d_output;
 
 constexpr int gemm = int(kernels::Conv3dAlgorithm::gemm);
 
+/// Tiles of 64 columns have 64 rows; of 128, 16-bit types have 64 or 128, as K needs.
 Conv3dOverride plan(int columns, int stages = 0, int splits = 0) {
   return {.algorithm = gemm, .columns = columns, .stages = stages, .splits = splits};
 }
 
-std::vector<Conv3dCase> cases() {
-  std::vector<Conv3dCase> all;
-  for (const Conv3dCase& c : kernels::conv3d_cases)
-    if (std::string(c.tag) == "ci") all.push_back(c);
-  return all;
+/// Ragged in all that there is: channels, pixels, taps, groups, what the tap reads.
+const Conv3dCase ragged = {"ci",
+                           "ragged",
+                           {2, 5, 7, 9, 26},
+                           {38, 2, 3, 3, 13},
+                           {.stride = {1, 2, 1},
+                            .dilation = {2, 1, 2},
+                            .pad_front = {2, 0, 1},
+                            .pad_back = {0, 1, 2},
+                            .groups = 2}};
+/// More than one tile of 128 either way; 64 rows do for the one, not for the other.
+const Conv3dCase narrow = {"ci", "tiles", {1, 2, 7, 8, 24}, {40, 1, 3, 3, 24}, {}},
+                 wide = {"ci", "tiles", {2, 2, 6, 7, 40}, {136, 1, 2, 2, 40}, {}};
+
+double work(const Conv3dCase& c) {
+  return double(conv3d_output(c.options, c.x, c.w).size()) * double(c.w.size()) / double(c.w[0]);
+}
+
+/// x, dy and dw lie as they say; dw within `bound` of the reference.
+void expect_sums(const ConvolutionRun& r, const Array& x, const Array& dy, const Array& dw,
+                 bool accumulate, double bound) {
+  const kernels::Conv3dPlanScope scope(r.plan);
+  expect_op_matches(
+      kernels::conv3d_reference, &kernels::conv3d_cuda, &kernels::conv3d_emulated, {x, dy, dw},
+      [&](const Conv3d& op) -> Pass {
+        return [&](Stream s, const std::vector<View>& v) {
+          op.grad_weight(s, r.options, v[0], v[1], v[2], accumulate);
+        };
+      },
+      {input, input, bound}, r.what);
 }
 
 TEST(Conv3dGradWeightDevice, MatchesTheReference) {
-  for (const Conv3dCase& c : cases())
+  int number = 0;
+  for (const Conv3dCase& c : kernels::conv3d_cases) {
+    if (std::string(c.tag) != "ci" || work(c) > (small() ? 5e5 : 1.5e6)) continue;
+    const Dtype type = device_types[++number % 3];
+    expect_grad_weight(run_of(c, type, plan(0)), number % 2);
+  }
+  for (const Conv3dCase& c : {ragged, narrow, wide})
     for (Dtype type : device_types)
-      for (int columns : {64, 128}) {
-        SCOPED_TRACE(c.what);
-        expect_grad_weight(run_of(c, type, plan(columns)));
+      for (int columns : {64, 128}) expect_grad_weight(run_of(c, type, plan(columns)));
+}
+
+TEST(Conv3dGradWeightDevice, TakesEveryLayout) {
+  for (Layout layout : {Layout::odd_slice, Layout::slice, Layout::strided})
+    for (Dtype type : device_types) {
+      expect_grad_weight(run_of(ragged, type, plan(64), layout));
+      expect_grad_weight(run_of(narrow, type, plan(64), layout), true);
+    }
+}
+
+TEST(Conv3dGradWeightDevice, OfOneTapWithoutPadding) {
+  const Conv3dCase dense = {"ci", "1x1x1", {2, 3, 5, 7, 40}, {24, 1, 1, 1, 40}, {}},
+                   groups = {"ci",
+                             "1x1x1 of groups",
+                             {2, 3, 5, 7, 36},
+                             {6, 1, 1, 1, 12},
+                             {.groups = 3}},
+                   steps = {"ci",
+                            "1x1x1 of every other pixel",
+                            {2, 3, 6, 7, 24},
+                            {8, 1, 1, 1, 24},
+                            {.stride = {1, 2, 2}}},
+                   behind = {"ci",
+                             "1x1x1 padded behind",
+                             {2, 3, 4, 5, 8},
+                             {8, 1, 1, 1, 8},
+                             {.stride = {1, 1, 2}, .pad_back = {0, 0, 4}}};
+  for (const Conv3dCase& c : {dense, groups, steps, behind})
+    for (Layout layout : {Layout::fresh, Layout::odd_slice, Layout::strided})
+      for (Dtype type : {Dtype::f32, Dtype::bf16})
+        expect_grad_weight(run_of(c, type, plan(64), layout));
+}
+
+TEST(Conv3dGradWeightDevice, SplitsAndStagesLeaveTheSumsRight) {
+  const Conv3dCase pixels = {"ci", "many steps", {2, 1, 25, 26, 9}, {10, 1, 1, 2, 9}, {}};
+  for (Dtype type : device_types) {
+    for (int stages : {2, 3, 4}) expect_grad_weight(run_of(ragged, type, plan(64, stages, 2)));
+    expect_grad_weight(run_of(wide, type, plan(128, 2, 2)), true);
+    // Threads of the second pass add up one split each, or several.
+    for (int splits : {3, 19}) expect_grad_weight(run_of(pixels, type, plan(64, 3, splits)), true);
+  }
+}
+
+TEST(Conv3dGradWeightDevice, Tf32RoundsNoMoreThanItsFactors) {
+  for (Conv3dCase c : {ragged, narrow, wide})
+    for (int columns : {64, 128}) {
+      c.options.tf32 = true;
+      expect_grad_weight(run_of(c, Dtype::f32, plan(columns)));
+      expect_grad_weight(run_of(c, Dtype::f32, plan(columns, 2, 2), Layout::odd_slice), true);
+    }
+}
+
+TEST(Conv3dGradWeightDevice, WritesAnyWeights) {
+  for (Layout layout : {Layout::odd_slice, Layout::slice, Layout::strided})
+    for (int splits : {1, 2})
+      for (bool accumulate : {false, true}) {
+        ConvolutionRun r = run_of(ragged, Dtype::bf16, plan(64, 0, splits));
+        const Shape y = conv3d_output(r.options, r.x, r.w);
+        const Array dw = accumulate ? random_array(r.w, Dtype::f32, 3, -1, 1, layout)
+                                    : Array(r.w, Dtype::f32, layout);
+        expect_sums(r, random_array(r.x, r.type, 1), random_array(y, r.type, 2), dw, accumulate,
+                    1e-5);
       }
+}
+
+TEST(Conv3dGradWeightDevice, NoClipsGiveZerosOrNothing) {
+  const Conv3dCase none = {"ci", "no clips", {0, 2, 4, 4, 5}, {6, 1, 3, 3, 5}, {}};
+  for (Dtype type : device_types)
+    for (bool accumulate : {false, true})
+      expect_grad_weight(run_of(none, type, plan(64)), accumulate);
+}
+
+/// The terms are positive: a sum of n rounded sums errs by 2.5e-8 sqrt(n/3) of it, as a random walk
+/// (half a unit in the last place has a mean square of 0.29^2 units, a unit is 0.72 epsilon of a
+/// sum on average, of whose squares those up to n add up to a third). In one run, the 2^15 pixels
+/// err by 2.6e-6, in the worst of 256 sums by three times as much, 8e-6. In runs of 2048 each errs
+/// by 6.5e-7 of its sixteenth; together with the sixteen sums of runs that is 2e-7, and 6e-7 in the
+/// worst. 1.6 million pixels are 784 runs, so their sums err by 2.5e-8 sqrt(784/3), 4e-7, and the
+/// runs by less than here: the more pixels, the better. Tensor cores, which cut off, err by up to
+/// 4e-6 in a run, and so in all of them.
+TEST(Conv3dGradWeightDevice, ManyPixelsAreSummedInRuns) {
+  const int64_t pixels = small() ? 1 << 12 : 1 << 15;
+  for (Dtype type : {Dtype::f32, Dtype::bf16})
+    for (int splits : {1, 3}) {
+      const ConvolutionRun r = {.x = {1, 1, 1, pixels, 16},
+                                .w = {16, 1, 1, 1, 16},
+                                .type = type,
+                                .plan = plan(64, 3, splits),
+                                .what = "many pixels"};
+      const bool exact = device_runs().front().backend == Backend::emulated || type == Dtype::f32;
+      expect_sums(r, random_array(r.x, type, 1, 0.5, 1.5), random_array(r.x, type, 2, 0.5, 1.5),
+                  random_array(r.w, Dtype::f32, 3), true, exact ? 2e-6 : 1e-5);
+    }
+}
+
+TEST(Conv3dGradWeightDevice, WhatNoTapReadsMayBeAnything) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (Dtype type : device_types) {
+    const ConvolutionRun r = {.options = {.stride = {1, 2, 2}},
+                              .x = {2, 2, 7, 9, 11},
+                              .w = {9, 1, 2, 1, 11},
+                              .type = type,
+                              .plan = plan(64),
+                              .what = "NaN where no tap reads"};
+    std::vector<double> values = random_array(r.x, type, 1).values();
+    for (size_t i = 0; i < values.size(); ++i)
+      if (i / 11 % 9 % 2 == 1 || i / 99 % 7 == 6) values[i] = nan;
+    const Shape y = conv3d_output(r.options, r.x, r.w);
+    expect_sums(r, filled_array(r.x, type, values), random_array(y, type, 2),
+                Array(r.w, Dtype::f32), false, 1e-5);
+    // A tap that reads one is NaN in that channel, and no other is.
+    values = random_array(r.x, type, 1).values();
+    values[11 * 9 + 4] = nan;
+    expect_sums(r, filled_array(r.x, type, values), random_array(y, type, 2),
+                Array(r.w, Dtype::f32), false, 1e-5);
+  }
+}
+
+TEST(Conv3dGradWeightDevice, LdmatrixMeetsNoBankTwice) {
+  for (const Conv3dCase& c : {narrow, wide})
+    for (int columns : {64, 128})
+      EXPECT_EQ(bank_conflicts([&] { expect_grad_weight(run_of(c, Dtype::bf16, plan(columns))); }),
+                0);
+}
+
+TEST(Conv3dGradWeightDevice, ReadsAndWritesWhatItMust) {
+  // One tile: each operand once, dw once. Slots of splits are written once and read once.
+  const ConvolutionRun r = {.x = {1, 2, 20, 20, 64}, .w = {64, 1, 1, 1, 64}, .type = Dtype::bf16};
+  const Array x = random_array(r.x, r.type, 1), dy = random_array(r.x, r.type, 2),
+              dw(r.w, Dtype::f32);
+  for (int splits : {1, 2}) {
+    const kernels::Conv3dPlanScope scope(plan(64, 3, splits));
+    const int64_t operands = 2 * 800 * 64 * 2, sums = 64 * 64 * 4,
+                  slots = splits > 1 ? splits * sums : 0;
+    expect_traffic(
+        {x, dy, dw},
+        [&](Stream s, const std::vector<View>& v) {
+          conv3d_here().grad_weight(s, r.options, v[0], v[1], v[2], false);
+        },
+        {operands + slots, sums + slots}, "conv3d.grad_weight");
+  }
 }
 
 }  // namespace
