@@ -227,7 +227,7 @@ KERNELS_INLINE void GemmLoads<T, Columns, Weights>::load_rows(const GemmProblem&
   const int place = channel_ + share_.chunk * 16, bytes = part(p.depth * size - place);
   const uint32_t to = stage + RowTile::place(uint32_t(share_.first), uint32_t(share_.chunk));
   const char* const* const sources = sources_ + threadIdx.x / 8 * 8;
-#pragma unroll
+#pragma unroll(Aligned ? each : 1)
   for (int i = quarter * each; i < (quarter + 1) * each; ++i) {
     const char* const from = sources[i];
     copy_chunk<Aligned, T>(shared_, to + uint32_t(i) * 1024, from + place, from ? bytes : 0);
@@ -242,7 +242,7 @@ KERNELS_INLINE void GemmLoads<T, Columns, Weights>::load_columns(const GemmProbl
   const uint32_t to =
       stage + RowTile::bytes +
       ColumnTile::place(uint32_t(column_share_.first), uint32_t(column_share_.chunk));
-#pragma unroll
+#pragma unroll(Aligned ? each : 1)
   for (int i = quarter * each; i < (quarter + 1) * each && i < count; ++i) {
     const char* from = filter_;
     int bytes;

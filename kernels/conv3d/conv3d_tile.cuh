@@ -95,6 +95,15 @@ struct Ring {
   }
 };
 
+/// A fragment of f32 as TF32; of 16-bit types it is as it must be.
+template <class T, int Count>
+KERNELS_INLINE void round_factors(uint32_t (&fragment)[Count]) {
+  if constexpr (sizeof(T) == 4) {
+#pragma unroll
+    for (uint32_t& bits : fragment) bits = tf32_register_of(__uint_as_float(bits));
+  }
+}
+
 /// How a warp reads an operand's tile: from line `first` on, a multiple of 32, 16 lines at a time.
 template <class T, class Tile, Major M>
 class FragmentReader {
@@ -113,7 +122,9 @@ class FragmentReader {
   }
 
   /// r[g + 2*h] = what mma() takes of lines first + 16*i + 8*g + lane/4, half h of the k-th part of
-  /// the depth: 16 of 16-bit elements, 8 of f32 as TF32. `tile`: the operand's tile's offset.
+  /// the depth: 16 of 16-bit elements, 8 of f32 as TF32. `tile`: the operand's tile's offset. Not
+  /// rounded, f32 is to be later: rounding waits for what is read.
+  template <bool Rounded = true>
   KERNELS_INLINE void load(uint32_t (&r)[4], const SharedTiles& shared, uint32_t tile, uint32_t i,
                            uint32_t k) const {
     if constexpr (M == Major::depth) {
@@ -127,10 +138,7 @@ class FragmentReader {
         r[e] = *reinterpret_cast<const uint32_t*>(
             row + (lane_ ^ e / 2 << 4 ^ e % 2 << 5 ^ i % 2 << 6) + e / 2 * 512);
     }
-    if constexpr (sizeof(T) == 4) {
-#pragma unroll
-      for (uint32_t& bits : r) bits = tf32_register_of(__uint_as_float(bits));
-    }
+    if constexpr (Rounded) round_factors<T>(r);
   }
 
  private:
@@ -159,7 +167,10 @@ class MmaProduct {
   static constexpr uint32_t stage_bytes = RowTile::bytes + ColumnTile::bytes;
 
   /// Reads what the first product of a stage takes, before multiply().
-  KERNELS_INLINE void begin(uint32_t stage) { load(0, stage, 0); }
+  KERNELS_INLINE void begin(uint32_t stage) {
+    load_rows(0, stage, 0);
+    if constexpr (column_buffers == 2) load_columns(0, stage, 0);
+  }
 
   /// sums += the product of the stage's tiles. issue(k) for k = 0 .. 3 is called between, to begin
   /// copies; turn() when the stage has been read: it gives the next one, there for all to read, or
@@ -168,15 +179,22 @@ class MmaProduct {
   KERNELS_INLINE void multiply(uint32_t stage, Issue issue, Turn turn) {
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      if (k < 3) {
-        load((k + 1) % 2, stage, k + 1);
+      int next = int(stage);
+      if constexpr (column_buffers == 1) load_columns(0, stage, k);
+      if (k == 3) {
         issue(k);
-      } else {
-        issue(k);
-        const int next = turn();
-        if (next >= 0) load(0, uint32_t(next), 0);
+        next = turn();
       }
-      mma_tile<T>(sums_, a_[k % 2], b_[k % 2]);
+      if (next >= 0) {
+        load_rows((k + 1) % 2, uint32_t(next), (k + 1) % 4);
+        if constexpr (column_buffers == 2) load_columns((k + 1) % 2, uint32_t(next), (k + 1) % 4);
+      }
+      if (k < 3) issue(k);
+#pragma unroll
+      for (auto& fragment : a_[k % 2]) round_factors<T>(fragment);
+#pragma unroll
+      for (auto& fragment : b_[k % column_buffers]) round_factors<T>(fragment);
+      mma_tile<T>(sums_, a_[k % 2], b_[k % column_buffers]);
     }
   }
 
@@ -197,6 +215,8 @@ class MmaProduct {
   static constexpr int warps_down = Columns == 32 ? 4 : 2;
   static constexpr int row_tiles = rows / warps_down / 16;
   static constexpr int column_tiles = Columns / (4 / warps_down) / 8;
+  /// TF32's addresses leave registers for no more.
+  static constexpr int column_buffers = sizeof(T) == 4 ? 1 : 2;
 
   KERNELS_INLINE static int first_row() {
     return int(threadIdx.x) / 32 % warps_down * row_tiles * 16;
@@ -204,24 +224,27 @@ class MmaProduct {
   KERNELS_INLINE static int first_column() {
     return int(threadIdx.x) / 32 / warps_down * column_tiles * 8;
   }
-  KERNELS_INLINE void load(int to, uint32_t stage, int k) {
+  KERNELS_INLINE void load_rows(int to, uint32_t stage, int k) {
 #pragma unroll
     for (int i = 0; i < row_tiles; ++i)
-      row_reader_.load(a_[to][i], shared_, stage, uint32_t(i), uint32_t(k));
+      row_reader_.template load<false>(a_[to][i], shared_, stage, uint32_t(i), uint32_t(k));
+  }
+  KERNELS_INLINE void load_columns(int to, uint32_t stage, int k) {
 #pragma unroll
     for (int j = 0; j < column_tiles / 2; ++j) {
       uint32_t r[4];
-      column_reader_.load(r, shared_, stage + RowTile::bytes, uint32_t(j), uint32_t(k));
+      column_reader_.template load<false>(r, shared_, stage + RowTile::bytes, uint32_t(j),
+                                          uint32_t(k));
 #pragma unroll
       for (int e = 0; e < 4; ++e) b_[to][2 * j + e % 2][e / 2] = r[e];
     }
   }
-
   SharedTiles shared_;
   FragmentReader<T, RowTile, A> row_reader_{uint32_t(first_row())};
   FragmentReader<T, ColumnTile, B> column_reader_{uint32_t(first_column())};
   float sums_[row_tiles][column_tiles][4] = {};
-  uint32_t a_[2][row_tiles][4], b_[2][column_tiles][2];  ///< of this part of the depth, of the next
+  // Of this part of the depth, and of the next.
+  uint32_t a_[2][row_tiles][4], b_[column_buffers][column_tiles][2];
 };
 
 }  // namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d
