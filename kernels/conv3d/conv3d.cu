@@ -39,8 +39,7 @@ void forward(Stream stream, const Conv3dOptions& o, View x, View w, View y,
   const bool exact = x.dtype == Dtype::f32 && !o.tf32;
   switch (plan.algorithm) {
     case Conv3dAlgorithm::gemm:
-      if (exact) refuse(Conv3dPass::forward, plan);
-      return forward_gemm(stream, plan, o, x, w, y, e);
+      return (exact ? forward_fma : forward_gemm)(stream, plan, o, x, w, y, e);
     default:
       refuse(Conv3dPass::forward, plan);
   }
@@ -55,8 +54,7 @@ void grad_input(Stream stream, const Conv3dOptions& o, View dy, View w, View dx,
   const bool exact = dx.dtype == Dtype::f32 && !o.tf32;
   switch (plan.algorithm) {
     case Conv3dAlgorithm::gemm:
-      if (exact) refuse(Conv3dPass::grad_input, plan);
-      return grad_input_gemm(stream, plan, o, dy, w, dx, e);
+      return (exact ? grad_input_fma : grad_input_gemm)(stream, plan, o, dy, w, dx, e);
     default:
       refuse(Conv3dPass::grad_input, plan);
   }
