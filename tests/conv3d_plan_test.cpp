@@ -201,6 +201,23 @@ TEST(Conv3dPlan, RefusesWhatCannotBe) {
                 "H200: 4 splits need 205520896 bytes of workspace, at most 67108864 are allowed");
 }
 
+/// Sums of nothing still are results to write.
+TEST(Conv3dPlan, ResultsWithoutProductsHavePlans) {
+  const std::pair<Shape, Shape> no_in = {{1, 2, 3, 3, 0}, {5, 1, 1, 1, 0}},
+                                no_out = {{1, 2, 3, 3, 5}, {0, 1, 1, 1, 5}},
+                                no_clips = {{0, 2, 3, 3, 5}, {4, 1, 1, 1, 5}};
+  for (const auto& [pass, shapes] : {std::pair{Conv3dPass::forward, no_in},
+                                     {Conv3dPass::grad_input, no_out},
+                                     {Conv3dPass::grad_weight, no_clips}})
+    for (const Dtype dtype : {Dtype::bf16, Dtype::f32})
+      for (const Gpu& gpu : gpus) {
+        const Conv3dProblem p = conv3d_fresh_problem(pass, {}, shapes.first, shapes.second, dtype);
+        const Conv3dPlan plan = conv3d_plan(p, gpu);
+        EXPECT_TRUE(plan.tiles == 1 && plan.splits == 1 && std::isfinite(plan.predicted_us))
+            << p << ": " << plan;
+      }
+}
+
 TEST(Conv3dPlan, SplitsFillTheGpu) {
   // 28 tiles of 128 x 128 on 132 multiprocessors.
   const Conv3dPlan plan = conv3d_plan(layer_of(small_maps, Conv3dPass::forward), h200);
