@@ -38,6 +38,8 @@ struct Case {
   std::string name;         ///< pass, type, shape
   int64_t floor_bytes = 0;  ///< each input read once, each output written once
   std::function<Work(Memory&)> make;
+  double flop = 0;       ///< 0 where memory alone can bind
+  double flop_rate = 0;  ///< a second, at best
 };
 
 struct Settings {
@@ -63,6 +65,11 @@ inline bool wanted(const Settings& s, const char* tag) {
 
 /// Bytes of the elements of a shape, tails left out.
 inline int64_t bytes_of(const Shape& shape, Dtype type) { return shape.size() * size_of(type); }
+
+/// FLOP a second that bound a matrix product on an H200: of narrow types what dense products have
+/// reached there on random data (docs/design.md), of f32 its data sheet's rate without tensor
+/// cores.
+constexpr double flop_rate(Dtype type) { return kernels::is_narrow(type) ? 790e12 : 67e12; }
 
 /// "bf16 [8,16,56,56,64]".
 std::string describe(Dtype type, const Shape& shape);

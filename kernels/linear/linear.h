@@ -26,11 +26,16 @@ struct Linear {
   void (*grad_bias)(Stream, View dy, View db, bool accumulate);
 };
 extern const Linear linear_reference, linear_cpu;
+KERNELS_OPTIONAL extern const Linear linear_cuda, linear_emulated;
 inline constexpr Linear linear_meta = {ignored, ignored, ignored, ignored};
 
 inline const Linear& linear(Backend b) {
   return select<Linear>("linear", b,
-                        {.reference = &linear_reference, .cpu = &linear_cpu, .meta = &linear_meta});
+                        {.reference = &linear_reference,
+                         .cpu = &linear_cpu,
+                         .cuda = &linear_cuda,
+                         .emulated = &linear_emulated,
+                         .meta = &linear_meta});
 }
 
 /// Shape of y; throws Error where x and w do not fit together.
