@@ -61,11 +61,10 @@ struct Tiles {
 };
 
 /// Where a pixel of y reads x by the first tap, and where it lies in dy.
-struct alignas(16) Pixel {
+struct Pixel {
+  Pack<int, 4> at;  ///< t, h, w
   int64_t x;
-  int t, h;
   int64_t dy;  ///< -1: there is no such pixel
-  int w;
 };
 
 /// A pixel of y, and the same of the step behind.
@@ -189,7 +188,7 @@ class Loader {
   /// puts the pixels of the step behind it into the table. Between calls all threads meet.
   KERNELS_INLINE void load(int step, uint32_t stage, bool wanted) {
     if (wanted && p_.linear) load_linear(stage);
-    if (wanted && !p_.linear) load_by_table(table_.pixels[step % 2], stage);
+    if (wanted && !p_.linear) load_by_table(table_.pixels[step & 1], stage);
     cp_async_commit();
     prepare(step + 1);
   }
@@ -211,25 +210,27 @@ class Loader {
       return Found{pixels[i].dy, pixels[i].dy >= 0};
     });
     from_x_.copy(tiles_, stage + dy_bytes, x_.packs, [&](int i) {
-      const Pixel at = pixels[i];
-      const bool there = unsigned(at.t + t_) < unsigned(p_.axis[0].sources) &&
-                         unsigned(at.h + h_) < unsigned(p_.axis[1].sources) &&
-                         unsigned(at.w + w_) < unsigned(p_.axis[2].sources);
-      return Found{at.x, there};
+      const Pack<int, 4> at = load_pack<4>(pixels[i].at.lane);
+      // Not &&: all is cheaper than a branch.
+      const bool there = (unsigned(at.lane[0] + t_) < unsigned(p_.axis[0].sources)) &
+                         (unsigned(at.lane[1] + h_) < unsigned(p_.axis[1].sources)) &
+                         (unsigned(at.lane[2] + w_) < unsigned(p_.axis[2].sources));
+      return Found{pixels[i].x, there};
     });
   }
   KERNELS_INLINE void prepare(int step) {
     if (p_.linear || threadIdx.x >= unsigned(depth)) return;
     Walk y = table_.next[threadIdx.x];
-    Pixel at{0, INT32_MIN, 0, -1, 0};
+    Pixel at{{INT32_MIN, 0, 0, 0}, 0, -1};
     if (y.n < p_.clips) {
-      at.t = y.t * p_.axis[0].stride - p_.axis[0].padding;
-      at.h = y.h * p_.axis[1].stride - p_.axis[1].padding;
-      at.w = y.w * p_.axis[2].stride - p_.axis[2].padding;
-      at.x = y.n * x_.stride[0] + at.t * x_.stride[1] + at.h * x_.stride[2] + at.w * x_.stride[3];
-      at.dy = y.n * dy_.stride[0] + y.t * dy_.stride[1] + y.h * dy_.stride[2] + y.w * dy_.stride[3];
+      const int t = y.t * p_.axis[0].stride - p_.axis[0].padding,
+                h = y.h * p_.axis[1].stride - p_.axis[1].padding,
+                w = y.w * p_.axis[2].stride - p_.axis[2].padding;
+      at = {{t, h, w, 0},
+            y.n * x_.stride[0] + t * x_.stride[1] + h * x_.stride[2] + w * x_.stride[3],
+            y.n * dy_.stride[0] + y.t * dy_.stride[1] + y.h * dy_.stride[2] + y.w * dy_.stride[3]};
     }
-    table_.pixels[step % 2][threadIdx.x] = at;
+    table_.pixels[step & 1][threadIdx.x] = at;
     y.advance(p_);
     table_.next[threadIdx.x] = y;
   }
