@@ -40,6 +40,8 @@ void forward(Stream stream, const Conv3dOptions& o, View x, View w, View y,
   switch (plan.algorithm) {
     case Conv3dAlgorithm::gemm:
       return (exact ? forward_fma : forward_gemm)(stream, plan, o, x, w, y, e);
+    case Conv3dAlgorithm::pointwise:
+      return forward_pointwise(stream, plan, o, x, w, y, e);
     default:
       refuse(Conv3dPass::forward, plan);
   }
@@ -55,6 +57,8 @@ void grad_input(Stream stream, const Conv3dOptions& o, View dy, View w, View dx,
   switch (plan.algorithm) {
     case Conv3dAlgorithm::gemm:
       return (exact ? grad_input_fma : grad_input_gemm)(stream, plan, o, dy, w, dx, e);
+    case Conv3dAlgorithm::pointwise:
+      return grad_input_pointwise(stream, plan, o, dy, w, dx, e);
     default:
       refuse(Conv3dPass::grad_input, plan);
   }

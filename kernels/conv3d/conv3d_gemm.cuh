@@ -39,9 +39,8 @@ struct GemmBlock {
 };
 
 template <bool Phased>
-KERNELS_INLINE GemmBlock gemm_block(const GemmProblem& p, int columns) {
+KERNELS_INLINE GemmBlock gemm_block(const GemmProblem& p, int columns, unsigned tile) {
   GemmBlock b;
-  unsigned tile = blockIdx.x;
   b.column = int(tile % p.column_tiles) * columns;
   tile /= p.column_tiles;
   b.group = int(tile % unsigned(p.groups));
@@ -80,6 +79,77 @@ KERNELS_INLINE ResultPlace result_place(const GemmBlock& b, int64_t number) {
   return place;
 }
 
+/// Bytes of a chunk of 16 that are there, `left` being those from its place on.
+KERNELS_INLINE int part_of_chunk(int64_t left) { return int(left < 0 ? 0 : left < 16 ? left : 16); }
+
+/// A thread's copies of the columns' operand: the weights of a tap.
+template <class T, int Columns, Major Weights>
+class WeightLoads {
+ public:
+  using Tile = OperandTile<T, Columns, Weights>;
+
+  WeightLoads() = default;
+  /// `weights`: those of the first tap.
+  KERNELS_INLINE WeightLoads(const GemmProblem& p, const GemmBlock& b, const char* weights)
+      : from_(weights) {
+    if constexpr (Weights == Major::depth) {
+      const int line = b.column + share_.first;
+      from_ += (int64_t(b.group) * p.columns + line) * p.weight_pitch + share_.chunk * 16;
+      lines_ = p.columns - line;
+    } else {
+      const int column =
+          b.column * size + share_.run_first / stage_depth<T> * 128 + share_.chunk * 16;
+      from_ += (int64_t(b.group) * p.depth + first_depth()) * p.weight_pitch + column;
+      lines_ = p.columns * size - column;
+    }
+  }
+  /// To the tap that is `bytes` further.
+  KERNELS_INLINE void move(int64_t bytes) { from_ += bytes; }
+
+  /// A quarter of the copies into `tile`, from `channel` bytes of the depth on.
+  template <bool Aligned>
+  KERNELS_INLINE void load(const GemmProblem& p, const SharedTiles& shared, uint32_t tile,
+                           int quarter, int channel) const {
+    constexpr int count = Share::count, each = count < 4 ? 1 : count / 4;
+    const uint32_t to = tile + Tile::place(uint32_t(share_.first), uint32_t(share_.chunk));
+#pragma unroll
+    for (int i = quarter * each; i < (quarter + 1) * each && i < count; ++i) {
+      const char* from = from_;
+      int bytes;
+      if constexpr (Weights == Major::depth) {
+        from += channel + 8 * i * p.weight_pitch;
+        bytes = 8 * i < lines_ ? part_of_chunk(p.depth * size - channel - share_.chunk * 16) : 0;
+      } else {
+        const int k = channel / size + 8 * i % stage_depth<T>, panel = 8 * i / stage_depth<T>;
+        from += k * p.weight_pitch + panel * 128;
+        bytes = first_depth() + k < p.depth ? part_of_chunk(lines_ - panel * 128) : 0;
+      }
+      copy_chunk<Aligned, T>(shared, to + uint32_t(i) * 1024, from, bytes);
+    }
+  }
+
+ private:
+  using Share = RowShare<Tile::rows, ResultTile::threads>;
+  static constexpr int size = int(sizeof(T));
+
+  /// Major::lines: place in the depth of this thread's first row.
+  KERNELS_INLINE int first_depth() const {
+    return share_.run_first % stage_depth<T> + share_.within;
+  }
+
+  Share share_;
+  const char* from_ = nullptr;  ///< this thread's chunk of its first row, at this tap
+  int lines_ =
+      0;  ///< Major::depth: columns from this thread's first row on; else bytes from its chunk
+};
+
+/// The row of the rows' tile that a lane finds the source of, and tells its warp.
+template <class Share>
+KERNELS_INLINE int told_row(const Share& share) {
+  const int lane = int(threadIdx.x) % 32;
+  return share.run_first + share.within / 4 * 4 + lane / 8 + lane % 8 * 8;
+}
+
 struct TapRange {
   int first, count;
 };
@@ -91,7 +161,6 @@ template <class T, int Columns, Major Weights>
 class GemmLoads {
  public:
   using RowTile = OperandTile<T, ResultTile::most_rows, Major::depth>;
-  using ColumnTile = OperandTile<T, Columns, Weights>;
   static constexpr int depth_bytes = 128, size = int(sizeof(T));
   static constexpr int shared_bytes = ResultTile::threads * 8;
 
@@ -106,34 +175,23 @@ class GemmLoads {
     if (left_ == 0) return;
     if (p.aligned) {
       load_rows<true>(p, stage, quarter);
-      load_columns<true>(p, stage, quarter);
+      weights_.template load<true>(p, shared_, stage + RowTile::bytes, quarter, channel_);
     } else {
       load_rows<false>(p, stage, quarter);
-      load_columns<false>(p, stage, quarter);
+      weights_.template load<false>(p, shared_, stage + RowTile::bytes, quarter, channel_);
     }
     if (quarter == 3) advance(p);
   }
 
  private:
   using Rows = RowShare<RowTile::rows, ResultTile::threads>;
-  using ColumnRows = RowShare<ColumnTile::rows, ResultTile::threads>;
 
   template <bool Aligned>
   KERNELS_INLINE void load_rows(const GemmProblem& p, uint32_t stage, int quarter);
-  template <bool Aligned>
-  KERNELS_INLINE void load_columns(const GemmProblem& p, uint32_t stage, int quarter);
   KERNELS_INLINE void advance(const GemmProblem& p);
-  KERNELS_INLINE void place_columns(const GemmProblem& p, const GemmBlock& b);
   KERNELS_INLINE void tell_sources(const GemmProblem& p);
   /// Taps in t but for those that are outside for all pixels of the block.
   KERNELS_INLINE static TapRange frames_inside(const GemmProblem& p, const GemmBlock& b);
-  /// Major::lines: place in the depth of this thread's first row.
-  KERNELS_INLINE int first_depth() const {
-    return column_share_.run_first % stage_depth<T> + column_share_.within;
-  }
-  /// Bytes of a chunk of 16 that are there, `left` being those from its place on.
-  KERNELS_INLINE static int part(int64_t left) { return int(left < 0 ? 0 : left < 16 ? left : 16); }
-
   /// Taps of the block along h and w.
   KERNELS_INLINE int taps(const GemmProblem& p, int i) const {
     return Weights == Major::depth ? p.axis[i].taps : taps_[i];
@@ -141,14 +199,12 @@ class GemmLoads {
 
   SharedTiles shared_;
   Rows share_;
-  ColumnRows column_share_;
   const char** sources_;  ///< shared: of each row at this tap, nullptr outside
   int steps_, left_;
   const char* source_;  ///< of this thread's row at tap 0, if that were inside
   int at_[3];           ///< where that is; far outside where there is no row
   int tap_[3], taps_[3], channel_;
-  const char* filter_;  ///< this thread's chunk of its first row, at this tap
-  int lines_;  ///< Major::depth: columns from this thread's first row on; else bytes from its chunk
+  WeightLoads<T, Columns, Weights> weights_;
 };
 
 template <class T, int Columns, Major Weights>
@@ -170,20 +226,18 @@ KERNELS_INLINE GemmLoads<T, Columns, Weights>::GemmLoads(const GemmProblem& p, c
   tap_[1] = tap % taps(p, 1);
   tap_[0] = tap / taps(p, 1) + t.first;
 
-  // The lane's row is one of those that its warp loads: they are told in the order of the lanes.
-  const int lane = int(threadIdx.x) % 32;
-  const int row = share_.run_first + share_.within / 4 * 4 + lane / 8 + lane % 8 * 8;
+  const int row = told_row(share_);
   const ResultPlace place = result_place(b, b.first + row);
   source_ = p.source + place.clip * p.source_stride[0] + int64_t(b.group) * p.depth * size;
-  filter_ = p.weights;
+  const char* weights = p.weights;
 #pragma unroll
   for (int i = 0; i < 3; ++i) {
     at_[i] = b.axis[i].first + place.at[i] * p.axis[i].step;
     source_ += at_[i] * p.source_stride[i + 1];
-    filter_ += b.axis[i].filter_first * p.filter_stride[i] + tap_[i] * p.tap_stride[i];
+    weights += b.axis[i].filter_first * p.filter_stride[i] + tap_[i] * p.tap_stride[i];
   }
   if (row >= b.rows) at_[0] = -(1 << 30);
-  place_columns(p, b);
+  weights_ = {p, b, weights};
   tell_sources(p);
 }
 
@@ -205,26 +259,11 @@ KERNELS_INLINE TapRange GemmLoads<T, Columns, Weights>::frames_inside(const Gemm
 }
 
 template <class T, int Columns, Major Weights>
-KERNELS_INLINE void GemmLoads<T, Columns, Weights>::place_columns(const GemmProblem& p,
-                                                                  const GemmBlock& b) {
-  if constexpr (Weights == Major::depth) {
-    const int line = b.column + column_share_.first;
-    filter_ += (int64_t(b.group) * p.columns + line) * p.weight_pitch + column_share_.chunk * 16;
-    lines_ = p.columns - line;
-  } else {
-    const int column =
-        b.column * size + column_share_.run_first / stage_depth<T> * 128 + column_share_.chunk * 16;
-    filter_ += (int64_t(b.group) * p.depth + first_depth()) * p.weight_pitch + column;
-    lines_ = p.columns * size - column;
-  }
-}
-
-template <class T, int Columns, Major Weights>
 template <bool Aligned>
 KERNELS_INLINE void GemmLoads<T, Columns, Weights>::load_rows(const GemmProblem& p, uint32_t stage,
                                                               int quarter) {
   constexpr int each = Rows::count / 4;
-  const int place = channel_ + share_.chunk * 16, bytes = part(p.depth * size - place);
+  const int place = channel_ + share_.chunk * 16, bytes = part_of_chunk(p.depth * size - place);
   const uint32_t to = stage + RowTile::place(uint32_t(share_.first), uint32_t(share_.chunk));
   const char* const* const sources = sources_ + threadIdx.x / 8 * 8;
 #pragma unroll(Aligned ? each : 1)
@@ -235,41 +274,17 @@ KERNELS_INLINE void GemmLoads<T, Columns, Weights>::load_rows(const GemmProblem&
 }
 
 template <class T, int Columns, Major Weights>
-template <bool Aligned>
-KERNELS_INLINE void GemmLoads<T, Columns, Weights>::load_columns(const GemmProblem& p,
-                                                                 uint32_t stage, int quarter) {
-  constexpr int count = ColumnRows::count, each = count < 4 ? 1 : count / 4;
-  const uint32_t to =
-      stage + RowTile::bytes +
-      ColumnTile::place(uint32_t(column_share_.first), uint32_t(column_share_.chunk));
-#pragma unroll(Aligned ? each : 1)
-  for (int i = quarter * each; i < (quarter + 1) * each && i < count; ++i) {
-    const char* from = filter_;
-    int bytes;
-    if constexpr (Weights == Major::depth) {
-      from += channel_ + 8 * i * p.weight_pitch;
-      bytes = 8 * i < lines_ ? part(p.depth * size - channel_ - column_share_.chunk * 16) : 0;
-    } else {
-      const int k = channel_ / size + 8 * i % stage_depth<T>, panel = 8 * i / stage_depth<T>;
-      from += k * p.weight_pitch + panel * 128;
-      bytes = first_depth() + k < p.depth ? part(lines_ - panel * 128) : 0;
-    }
-    copy_chunk<Aligned, T>(shared_, to + uint32_t(i) * 1024, from, bytes);
-  }
-}
-
-template <class T, int Columns, Major Weights>
 KERNELS_INLINE void GemmLoads<T, Columns, Weights>::advance(const GemmProblem& p) {
   --left_;
   channel_ += depth_bytes;
   if (channel_ < p.depth * size || left_ == 0) return;
   channel_ = 0;
-  filter_ += p.tap_stride[2];
+  weights_.move(p.tap_stride[2]);
   if (++tap_[2] == taps(p, 2)) {
-    filter_ += p.tap_stride[1] - tap_[2] * p.tap_stride[2];
+    weights_.move(p.tap_stride[1] - tap_[2] * p.tap_stride[2]);
     tap_[2] = 0;
     if (++tap_[1] == taps(p, 1)) {
-      filter_ += p.tap_stride[0] - tap_[1] * p.tap_stride[1];
+      weights_.move(p.tap_stride[0] - tap_[1] * p.tap_stride[1]);
       tap_[1] = 0;
       ++tap_[0];
     }
@@ -352,7 +367,7 @@ KERNELS_INLINE void gemm_tile(const GemmProblem& p, const SplitSums& split, cons
   auto* const block = reinterpret_cast<GemmBlock*>(behind + Loads::shared_bytes);
   Product product;
   {
-    const GemmBlock mine = gemm_block<Finish::phased>(p, Product::columns);
+    const GemmBlock mine = gemm_block<Finish::phased>(p, Product::columns, blockIdx.x);
     if (threadIdx.x == 0) *block = mine;
     Loads loads(p, mine, reinterpret_cast<const char**>(behind), int(blockIdx.z));
     multiply_steps(p, product, loads);

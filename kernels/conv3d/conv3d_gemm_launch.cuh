@@ -58,7 +58,7 @@ template <class Finish>
 __global__ void __launch_bounds__(ResultTile::threads)
     finish_kernel(const __grid_constant__ GemmProblem p, int columns, SplitSums split,
                   Finish finish) {
-  const GemmBlock block = gemm_block<Finish::phased>(p, columns);
+  const GemmBlock block = gemm_block<Finish::phased>(p, columns, blockIdx.x);
   ResultTile tile(SharedTiles().memory, columns);
   split.load(tile.sums, blockIdx.x);
   describe<Finish::phased>(p, block, tile);

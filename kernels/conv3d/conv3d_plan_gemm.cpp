@@ -91,6 +91,8 @@ void offer_tile(Conv3dChoice& choice, Conv3dAlgorithm algorithm, const Product& 
   for (const int stages : {4, 3, 5, 2}) {
     plan.stages = stages;
     plan.shared_bytes = 1024 + std::max(stages * stage + 1280, sums + 3072);
+    // Tiles that are loaded while one is finished.
+    if (algorithm == Conv3dAlgorithm::pointwise) plan.shared_bytes = stages * stage + sums + 5120;
     choice.offer(plan, load, cut);
   }
 }
@@ -145,19 +147,14 @@ void offer_gemm(Conv3dChoice& choice) {
 const char* pointwise_lacks(const Conv3dProblem& p) {
   if (p.pass == Conv3dPass::grad_weight) return "forward and grad_input";
   const std::array<int64_t, 3> none = {0, 0, 0};
-  const bool one_tap = conv3d_taps(p.w) == 1;
-  if (!one_tap || p.options.pad_front != none || p.options.pad_back != none)
-    return "filters of one tap without padding";
-  return p.options.groups == 1 ? nullptr : "groups=1";
+  const bool padded = p.options.pad_front != none || p.options.pad_back != none;
+  return conv3d_taps(p.w) != 1 || padded ? "filters of one tap without padding" : nullptr;
 }
 
 void offer_pointwise(Conv3dChoice& choice) {
   const Product m = product_of(choice.problem, choice.y);
   constexpr auto pointwise = Conv3dAlgorithm::pointwise;
-  const bool mma = choice.problem.by_mma();
-  if (mma) offer_tile(choice, pointwise, m, {128, 255});
   offer_tile(choice, pointwise, m, {64, 168});
-  if (!mma) offer_tile(choice, pointwise, m, {32, 168});
 }
 
 }  // namespace
