@@ -96,24 +96,26 @@ TEST(Conv3dPointwiseDevice, Groups) {
   }
 }
 
-/// Each pixel is read and written once; weights that stay once a block, of which 4 multiprocessors
-/// have 8: here 3 % of the whole.
+/// Each pixel is read and written once; weights that stay are read for each stage of a block, of
+/// which 4 multiprocessors have 8.
 TEST(Conv3dPointwiseDevice, TrafficIsThatOfTheTensors) {
   const Shape x{1, 1, 50, 100, 64}, w{16, 1, 1, 1, 64}, y{1, 1, 50, 100, 16};
-  const kernels::Conv3dPlanScope scope(ragged(Dtype::bf16, 64).plan);
-  const int64_t wide = x.size() * 2, narrow = y.size() * 2;
+  kernels::Conv3dOverride plan = ragged(Dtype::bf16, 64).plan;
+  plan.stages = 3;
+  const kernels::Conv3dPlanScope scope(plan);
+  const int64_t wide = x.size() * 2, narrow = y.size() * 2, weights = 8 * 3 * w.size() * 2;
   expect_traffic(
       {random_array(x, Dtype::bf16), random_array(w, Dtype::bf16), Array(y, Dtype::bf16)},
       [](Stream s, const std::vector<View>& v) {
         conv3d_here().forward(s, {}, v[0], v[1], v[2], {});
       },
-      {.read = wide, .written = narrow}, "forward");
+      {.read = wide + weights, .written = narrow}, "forward");
   expect_traffic(
       {random_array(y, Dtype::bf16), random_array(w, Dtype::bf16), Array(x, Dtype::bf16)},
       [](Stream s, const std::vector<View>& v) {
         conv3d_here().grad_input(s, {}, v[0], v[1], v[2], {});
       },
-      {.read = narrow, .written = wide}, "grad_input");
+      {.read = narrow + weights, .written = wide}, "grad_input");
 }
 
 TEST(Conv3dPointwiseDevice, Edges) {
