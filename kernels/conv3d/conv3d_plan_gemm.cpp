@@ -87,13 +87,19 @@ void offer_tile(Conv3dChoice& choice, Conv3dAlgorithm algorithm, const Product& 
   if (mma)
     load.shared_bytes = steps * (double(stage) + read_by_warps(plan, t.columns > 32 ? 2 : 1));
   Conv3dCut cut{.steps = m.most_taps * chunks, .least = 4, .bytes = plan.tiles * sums};
-  if (algorithm == Conv3dAlgorithm::pointwise) cut = {};
+  const bool stays = algorithm == Conv3dAlgorithm::pointwise;
+  if (stays) cut = {};
+  const double weights = loads * double(weight_rows) / double(plan.rows + weight_rows);
   for (const int stages : {4, 3, 5, 2}) {
     plan.stages = stages;
     plan.shared_bytes = 1024 + std::max(stages * stage + 1280, sums + 3072);
-    // Tiles that are loaded while one is finished.
-    if (algorithm == Conv3dAlgorithm::pointwise) plan.shared_bytes = stages * stage + sums + 5120;
-    choice.offer(plan, load, cut);
+    Conv3dLoad mine = load;
+    if (stays) {
+      plan.shared_bytes = stages * stage + sums + 5120;
+      mine.stays = true;
+      if (chunks && stages % chunks == 0) mine.l2_bytes -= steps * weights;
+    }
+    choice.offer(plan, mine, cut);
   }
 }
 
@@ -166,6 +172,6 @@ const Conv3dPlanner conv3d_gemm_planner = {
     offer_gemm};
 
 const Conv3dPlanner conv3d_pointwise_planner = {
-    Conv3dAlgorithm::pointwise, {false, false, false}, pointwise_lacks, offer_pointwise};
+    Conv3dAlgorithm::pointwise, {true, true, false}, pointwise_lacks, offer_pointwise};
 
 }  // namespace kinema::kernels

@@ -24,6 +24,7 @@ constexpr Model models[] = {
 // Assumptions, none of them measured.
 constexpr double launch_seconds = 3e-6,  ///< before the first block runs and behind the last
     block_seconds = 1.5e-6,  ///< in which a block fills its pipeline and stores its sums
+    store_seconds = 0.5e-6,  ///< in which it stores them, where its pipeline stays full
     latency = 0.8e-6,        ///< of a load that misses L1
     most_of_l2 = 1.5,        ///< times its share, that a multiprocessor can load
     idle_warps = 2;          ///< n warps keep n / (n + idle_warps) of a multiprocessor busy
@@ -59,12 +60,13 @@ void conv3d_predict(Conv3dPlan& p, const Conv3dLoad& load, const Gpu& gpu) {
   const double count = gpu.multiprocessors;
   const double work = count * std::max({load.mma_flop / rates.mma, load.fma_flop / rates.fma,
                                         load.shared_bytes / rates.shared});
+  const double each = load.stays ? store_seconds : block_seconds;
   const auto side_by_side = [&](int64_t n) {
     if (!n) return 0.0;
     const double warps = double(n) * p.threads / 32, busy = warps / (warps + idle_warps);
     const double flight = double(n) * std::max(1, p.stages - 1) * load.stage_bytes / latency;
     const double most = std::min(flight, most_of_l2 * rates.l2 / count);
-    return double(n) * std::max(work / busy, load.l2_bytes / most) + block_seconds / double(n);
+    return double(n) * std::max(work / busy, load.l2_bytes / most) + each / double(n);
   };
   const double blocks_time = double(full) * side_by_side(residents) + side_by_side(last);
   const double partial = 2 * double(p.workspace_bytes),

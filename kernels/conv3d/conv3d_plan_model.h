@@ -34,6 +34,7 @@ struct Conv3dLoad {
   double stage_bytes = 0;           ///< that a stage of the pipeline loads
   double mma_flop = 0, fma_flop = 0, shared_bytes = 0, l2_bytes = 0;  ///< of a block
   double dram_bytes = 0;  ///< of the whole pass, partial sums not counted
+  bool stays = false;     ///< a block goes from tile to tile and loads one while it stores another
 };
 
 /// Blocks of the plan that a multiprocessor holds at once: at least 1.
