@@ -19,9 +19,11 @@ bool frames_side_by_side(View v) {
 /// x, w and y may be gradients.
 Conv3dPlan plan_of(Conv3dPass pass, const Conv3dOptions& o, const View& x, const View& w,
                    const View& y) {
-  const bool all_aligned = aligned(x) && aligned(w) && aligned(y),
+  const View& a = pass == Conv3dPass::grad_input ? y : x;
+  const View& b = pass == Conv3dPass::grad_weight ? y : w;
+  const bool reads_aligned = aligned(a) && aligned(b),
              frames = frames_side_by_side(x) && frames_side_by_side(w);
-  return conv3d_current_plan({pass, o, x.shape, w.shape, x.dtype, all_aligned, frames}, gpu());
+  return conv3d_current_plan({pass, o, x.shape, w.shape, x.dtype, reads_aligned, frames}, gpu());
 }
 
 [[noreturn]] void refuse(Conv3dPass pass, const Conv3dPlan& plan) {
@@ -40,6 +42,8 @@ void forward(Stream stream, const Conv3dOptions& o, View x, View w, View y,
   switch (plan.algorithm) {
     case Conv3dAlgorithm::gemm:
       return (exact ? forward_fma : forward_gemm)(stream, plan, o, x, w, y, e);
+    case Conv3dAlgorithm::halo:
+      return forward_halo(stream, plan, o, x, w, y, e);
     case Conv3dAlgorithm::pointwise:
       return forward_pointwise(stream, plan, o, x, w, y, e);
     default:
@@ -57,6 +61,8 @@ void grad_input(Stream stream, const Conv3dOptions& o, View dy, View w, View dx,
   switch (plan.algorithm) {
     case Conv3dAlgorithm::gemm:
       return (exact ? grad_input_fma : grad_input_gemm)(stream, plan, o, dy, w, dx, e);
+    case Conv3dAlgorithm::halo:
+      return grad_input_halo(stream, plan, o, dy, w, dx, e);
     case Conv3dAlgorithm::pointwise:
       return grad_input_pointwise(stream, plan, o, dy, w, dx, e);
     default:

@@ -15,8 +15,8 @@ using GradInput = void(Stream, const Conv3dPlan&, const Conv3dOptions&, View dy,
 using GradWeight = void(Stream, const Conv3dPlan&, const Conv3dOptions&, View x, View dy, View dw,
                         bool accumulate);
 
-Forward forward_gemm, forward_fma, forward_pointwise;
-GradInput grad_input_gemm, grad_input_fma, grad_input_pointwise;
+Forward forward_gemm, forward_fma, forward_halo, forward_pointwise;
+GradInput grad_input_gemm, grad_input_fma, grad_input_halo, grad_input_pointwise;
 GradWeight grad_weight_gemm;
 
 }  // namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d

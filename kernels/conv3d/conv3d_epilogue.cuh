@@ -13,19 +13,19 @@ struct ResultTile {
   static constexpr int threads = 128, warps = threads / 32, most_rows = 128;
 
   SumTile sums;
-  int64_t* pixels;   ///< [most_rows], shared: which row of the result's tensor each row is
+  int64_t* pixels;   ///< [room], shared: which row of the result's tensor each row is
   float* parts;      ///< [warps][columns], shared
   int rows;          ///< that are there
   int channel, end;  ///< of the tile's first column; behind the last of its group
   int64_t entry;     ///< the tile's place in partials or sums
 
-  /// Bytes of shared memory from `memory` on.
+  /// Bytes of shared memory from `memory` on, where there is room for most_rows.
   KERNELS_BOTH static constexpr int64_t bytes(int columns) {
     return int64_t(columns) * (most_rows + warps) * 4 + most_rows * 8;
   }
-  KERNELS_INLINE ResultTile(char* memory, int columns) {
+  KERNELS_INLINE ResultTile(char* memory, int columns, int room = most_rows) {
     sums = {reinterpret_cast<float*>(memory), columns};
-    parts = sums.data + most_rows * columns;
+    parts = sums.data + room * columns;
     pixels = reinterpret_cast<int64_t*>(parts + warps * columns);
   }
 };

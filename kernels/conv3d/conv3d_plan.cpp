@@ -10,7 +10,8 @@ namespace kinema::kernels {
 namespace {
 
 /// All algorithms; of equal predictions the first wins, so the general one comes last.
-const Conv3dPlanner* const planners[] = {&conv3d_pointwise_planner, &conv3d_gemm_planner};
+const Conv3dPlanner* const planners[] = {&conv3d_pointwise_planner, &conv3d_halo_planner,
+                                         &conv3d_gemm_planner};
 
 thread_local Conv3dOverride override_of_thread;
 

@@ -12,7 +12,7 @@ struct Conv3dProblem {
   Conv3dOptions options = {};
   Shape x = {}, w = {};
   Dtype dtype = Dtype::f32;
-  bool aligned = true;  ///< rows of x, w and y (their gradients) lie on multiples of 16 bytes
+  bool aligned = true;  ///< rows of the two tensors that it reads lie on multiples of 16 bytes
   /// Pixels of x and taps of w lie side by side, their rows (W, kw) on multiples of 16 bytes: as
   /// fresh tensors of at most 4 channels do, whose pixels are not aligned.
   bool frames = false;
