@@ -69,11 +69,11 @@ void conv3d_predict(Conv3dPlan& p, const Conv3dLoad& load, const Gpu& gpu) {
     return double(n) * std::max(work / busy, load.l2_bytes / most) + each / double(n);
   };
   const double blocks_time = double(full) * side_by_side(residents) + side_by_side(last);
-  const double partial = 2 * double(p.workspace_bytes),
-               l2 = double(blocks) * load.l2_bytes / rates.l2,
-               dram = (load.dram_bytes + partial) / rates.dram;
-  const int launches = p.splits > 1 ? 2 : 1;
-  p.predicted_us = (std::max({blocks_time, l2, dram}) + launches * launch_seconds) * 1e6;
+  const double partial = double(p.workspace_bytes) / rates.dram;  // written, then read
+  const double l2 = double(blocks) * load.l2_bytes / rates.l2,
+               dram = load.dram_bytes / rates.dram + partial,
+               second_pass = p.splits > 1 ? partial + launch_seconds : 0;
+  p.predicted_us = (std::max({blocks_time, l2, dram}) + second_pass + launch_seconds) * 1e6;
 }
 
 }  // namespace kinema::kernels
