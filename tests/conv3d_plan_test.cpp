@@ -1,5 +1,6 @@
 #include "kernels/conv3d/conv3d_plan.h"
 #include <chrono>
+#include <iomanip>
 #include <random>
 #include <sstream>
 #include "kernels/conv3d/conv3d.h"
@@ -199,6 +200,60 @@ TEST(Conv3dPlan, RefusesWhatCannotBe) {
   EXPECT_EQ(refused({.algorithm = gemm, .columns = 128, .splits = 4}),
             "conv3d: no plan gemm columns=128 splits=4" + layer +
                 "H200: 4 splits need 205520896 bytes of workspace, at most 67108864 are allowed");
+}
+
+/// The plans of the headline rows in bf16 on an H200. Whoever changes the model or an algorithm's
+/// planner sees here what that does; then the table is what this test prints.
+constexpr char headline_plans[] = R"(
+2 forward: halo 256x64 stages=4 splits=1 462 us
+2 grad_input: halo 256x64 stages=4 splits=1 458 us
+2 grad_weight: gemm 128x128 stages=3 splits=37 486 us
+4 forward: gemm 128x128 stages=3 splits=1 456 us
+4 grad_input: gemm 128x128 stages=3 splits=1 456 us
+4 grad_weight: gemm 128x128 stages=3 splits=7 487 us
+7 forward: gemm 128x128 stages=3 splits=9 44 us
+7 grad_input: gemm 128x128 stages=3 splits=9 44 us
+7 grad_weight: gemm 128x128 stages=3 splits=1 41 us
+8 forward: gemm 128x64 stages=3 splits=1 30173 us
+8 grad_weight: gemm 64x128 stages=2 splits=18 3854 us
+18 forward: halo 256x32 stages=4 splits=1 792 us
+18 grad_input: gemm 128x128 stages=3 splits=1 683 us
+18 grad_weight: gemm 64x128 stages=2 splits=19 930 us
+60 forward: halo 256x48 stages=4 splits=1 185 us
+60 grad_input: halo 256x64 stages=4 splits=1 176 us
+60 grad_weight: gemm 64x128 stages=2 splits=26 341 us
+61 forward: halo 256x64 stages=4 splits=1 64 us
+61 grad_input: halo 256x48 stages=4 splits=1 73 us
+61 grad_weight: gemm 64x128 stages=2 splits=99 96 us
+84 forward: gemm 128x32 stages=3 splits=1 15582 us
+84 grad_weight: gemm 64x128 stages=2 splits=99 2805 us
+87 forward: halo 256x64 stages=4 splits=1 43 us
+87 grad_input: halo 256x64 stages=4 splits=1 43 us
+87 grad_weight: gemm 64x128 stages=2 splits=79 64 us
+88 forward: pointwise 128x64 stages=3 splits=1 33 us
+88 grad_input: pointwise 128x64 stages=3 splits=1 33 us
+88 grad_weight: gemm 64x64 stages=4 splits=99 39 us
+113 forward: gemm 128x128 stages=3 splits=2 68 us
+113 grad_input: gemm 128x128 stages=3 splits=1 55 us
+113 grad_weight: gemm 128x128 stages=3 splits=5 65 us
+168 forward: halo 256x48 stages=4 splits=1 2049 us
+168 grad_input: halo 256x48 stages=4 splits=1 2049 us
+168 grad_weight: gemm 128x128 stages=3 splits=25 2788 us
+)";
+
+TEST(Conv3dPlan, HeadlineRowsHaveThePlansThatWereLookedAt) {
+  std::ostringstream table;
+  table << std::fixed << std::setprecision(0) << '\n';
+  for (const Conv3dSuiteRow& row : read_conv3d_suite())
+    for (const Conv3dPass pass : passes) {
+      if (!row.headline || row.floor_us[size_t(pass)] == 0) continue;
+      const Conv3dProblem p = conv3d_fresh_problem(pass, row.options, row.x, row.w, Dtype::bf16);
+      const Conv3dPlan plan = conv3d_plan(p, h200);
+      table << row.id << ' ' << name_of(pass) << ": " << name_of(plan.algorithm) << ' ' << plan.rows
+            << 'x' << plan.columns << " stages=" << plan.stages << " splits=" << plan.splits << ' '
+            << plan.predicted_us << " us\n";
+    }
+  EXPECT_EQ(table.str(), headline_plans);
 }
 
 /// Sums of nothing still are results to write.
