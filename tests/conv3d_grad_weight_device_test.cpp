@@ -167,6 +167,42 @@ TEST(Conv3dGradWeightDevice, ManyPixelsAreSummedInRuns) {
     }
 }
 
+/// On a GPU clips lie 2^31 elements and some apart, so offsets pass 2^32.
+TEST(Conv3dGradWeightDevice, ClipsLieAnyDistanceApart) {
+  const DeviceRun& run = device_runs().front();
+  const int64_t apart = run.backend == Backend::cuda ? (int64_t(1) << 31) + 8 : 4096;
+  const Conv3dOptions options{.pad_front = {0, 1, 1}, .pad_back = {0, 1, 1}};
+  const Shape w{16, 1, 3, 3, 8};
+  const Array x = random_array({3, 2, 6, 7, 8}, Dtype::bf16, 1),
+              dy = random_array({3, 2, 6, 7, 16}, Dtype::bf16, 2), dw(w, Dtype::f32);
+  const std::shared_ptr<void> inside = run.enter();
+  const auto allocate = [&](int64_t bytes) {
+    return std::shared_ptr<void>(run.runtime->allocate(bytes), run.runtime->release);
+  };
+  const auto memory = allocate(3 * apart * 2), sums = allocate(int64_t(dw.memory->size()));
+  // Clips of dy lie behind those of x.
+  const auto spread = [&](const Array& a, int64_t first) {
+    View v = a.view;
+    v.data = static_cast<char*>(memory.get()) + first * 2;
+    v.strides[0] = apart;
+    for (int64_t n = 0; n < 3; ++n)
+      run.runtime->upload({}, a.view.slice(0, n, 1).data, v.slice(0, n, 1).data,
+                          a.view.stride(0) * 2);
+    return v;
+  };
+  View to = dw.view;
+  to.data = sums.get();
+  const kernels::Conv3dPlanScope scope(plan(64));
+  conv3d_here().grad_weight({}, options, spread(x, 0), spread(dy, 1024), to, false);
+  Array got = dw.clone();
+  run.runtime->synchronize({});
+  run.runtime->download({}, sums.get(), got.memory->data(), int64_t(got.memory->size()));
+  const Array wanted = on_host({x, dy, dw}, [&](Stream s, const std::vector<View>& v) {
+                         kernels::conv3d_reference.grad_weight(s, options, v[0], v[1], v[2], false);
+                       }).back();
+  EXPECT_LE(error(got, wanted), 1e-5);
+}
+
 TEST(Conv3dGradWeightDevice, WhatNoTapReadsMayBeAnything) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   for (Dtype type : device_types) {
