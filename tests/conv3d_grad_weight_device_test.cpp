@@ -12,7 +12,10 @@ using kernels::Conv3d, kernels::Conv3dCase, kernels::Conv3dOptions, kernels::Con
 
 constexpr int gemm = int(kernels::Conv3dAlgorithm::gemm);
 
-/// Tiles of 64 columns have 64 rows; of 128, 16-bit types have 64 or 128, as K needs.
+/// Tiles: 64 x 64, 128 x 128, for 16-bit types 64 x 256.
+std::vector<int> columns_of(Dtype type) {
+  return kernels::is_narrow(type) ? std::vector{64, 128, 256} : std::vector{64, 128};
+}
 Conv3dOverride plan(int columns, int stages = 0, int splits = 0) {
   return {.algorithm = gemm, .columns = columns, .stages = stages, .splits = splits};
 }
@@ -27,9 +30,9 @@ const Conv3dCase ragged = {"ci",
                             .pad_front = {2, 0, 1},
                             .pad_back = {0, 1, 2},
                             .groups = 2}};
-/// More than one tile of 128 either way; 64 rows do for the one, not for the other.
-const Conv3dCase narrow = {"ci", "tiles", {1, 2, 7, 8, 24}, {40, 1, 3, 3, 24}, {}},
-                 wide = {"ci", "tiles", {2, 2, 6, 7, 40}, {136, 1, 2, 2, 40}, {}};
+/// Less than one tile, and more either way.
+const Conv3dCase few = {"ci", "less than a tile", {1, 2, 7, 8, 24}, {40, 1, 2, 1, 24}, {}},
+                 many = {"ci", "many tiles", {2, 2, 6, 7, 40}, {136, 1, 2, 4, 40}, {}};
 
 double work(const Conv3dCase& c) {
   return double(conv3d_output(c.options, c.x, c.w).size()) * double(c.w.size()) / double(c.w[0]);
@@ -56,16 +59,16 @@ TEST(Conv3dGradWeightDevice, MatchesTheReference) {
     const Dtype type = device_types[++number % 3];
     expect_grad_weight(run_of(c, type, plan(0)), number % 2);
   }
-  for (const Conv3dCase& c : {ragged, narrow, wide})
+  for (const Conv3dCase& c : {ragged, few, many})
     for (Dtype type : device_types)
-      for (int columns : {64, 128}) expect_grad_weight(run_of(c, type, plan(columns)));
+      for (int columns : columns_of(type)) expect_grad_weight(run_of(c, type, plan(columns)));
 }
 
 TEST(Conv3dGradWeightDevice, TakesEveryLayout) {
   for (Layout layout : {Layout::odd_slice, Layout::slice, Layout::strided})
     for (Dtype type : device_types) {
       expect_grad_weight(run_of(ragged, type, plan(64), layout));
-      expect_grad_weight(run_of(narrow, type, plan(64), layout), true);
+      expect_grad_weight(run_of(few, type, plan(64), layout), true);
     }
 }
 
@@ -101,15 +104,15 @@ TEST(Conv3dGradWeightDevice, SplitsAndStagesLeaveTheSumsRight) {
   const Conv3dCase pixels = {"ci", "many steps", {2, 1, 25, 26, 9}, {10, 1, 1, 2, 9}, {}};
   for (Dtype type : device_types) {
     for (int stages : {2, 3, 4}) expect_grad_weight(run_of(ragged, type, plan(64, stages, 2)));
-    expect_grad_weight(run_of(wide, type, plan(128, 2, 2)), true);
+    expect_grad_weight(run_of(many, type, plan(128, 2, 2)), true);
     // Threads of the second pass add up one split each, or several.
     for (int splits : {3, 19}) expect_grad_weight(run_of(pixels, type, plan(64, 3, splits)), true);
   }
 }
 
 TEST(Conv3dGradWeightDevice, Tf32RoundsNoMoreThanItsFactors) {
-  for (Conv3dCase c : {ragged, narrow, wide})
-    for (int columns : {64, 128}) {
+  for (Conv3dCase c : {ragged, few, many})
+    for (int columns : columns_of(Dtype::f32)) {
       c.options.tf32 = true;
       expect_grad_weight(run_of(c, Dtype::f32, plan(columns)));
       expect_grad_weight(run_of(c, Dtype::f32, plan(columns, 2, 2), Layout::odd_slice), true);
@@ -242,8 +245,8 @@ TEST(Conv3dGradWeightDevice, LanesBehindSumsStayZeroBesideNaN) {
 }
 
 TEST(Conv3dGradWeightDevice, LdmatrixMeetsNoBankTwice) {
-  for (const Conv3dCase& c : {narrow, wide})
-    for (int columns : {64, 128})
+  for (const Conv3dCase& c : {few, many})
+    for (int columns : columns_of(Dtype::bf16))
       EXPECT_EQ(bank_conflicts([&] { expect_grad_weight(run_of(c, Dtype::bf16, plan(columns))); }),
                 0);
 }

@@ -5,22 +5,26 @@
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d::weight {
 
-/// Requires 128 threads, of which each warp has a quarter of the tile. mma.sync takes both operands
-/// transposed from shared memory: their pixels are its depth.
+/// Requires 128 threads, of which each warp has a quarter of the tile: a square of it, since that
+/// reads least of shared memory. mma.sync takes both operands transposed from there: their pixels
+/// are its depth.
 template <class T, int Rows, int Columns>
 class NarrowProduct {
  public:
   using Type = T;
   static constexpr int rows = Rows, columns = Columns, depth = 64;
-  static constexpr int width = 2, rows_held = Rows / 16, runs_held = Columns / 16;
+  static constexpr int down = Columns > 2 * Rows ? 1 : 2, across = 4 / down;  // warps
+  static constexpr int width = 2, rows_held = Rows / down / 8, runs_held = Columns / across / 8;
 
   KERNELS_INLINE NarrowProduct() {
     const uint32_t lane = threadIdx.x % 32;
     from_dy_ = place(lane / 16 * 8 + lane % 8, uint32_t(first_row()) + lane / 8 % 2 * 8);
     from_x_ = place(lane % 16, uint32_t(first_column()) + lane / 16 * 8);
   }
-  KERNELS_INLINE int first_row() const { return int(threadIdx.x / 32 % 2) * (Rows / 2); }
-  KERNELS_INLINE int first_column() const { return int(threadIdx.x / 64) * (Columns / 2); }
+  KERNELS_INLINE int first_row() const { return int(threadIdx.x) / 32 % down * (Rows / down); }
+  KERNELS_INLINE int first_column() const {
+    return int(threadIdx.x) / 32 / down * (Columns / across);
+  }
 
   KERNELS_INLINE void clear() {
 #pragma unroll
@@ -55,7 +59,7 @@ class NarrowProduct {
   }
 
  private:
-  static constexpr int i_count = Rows / 32, j_count = Columns / 16;  // of mma's 16 x 8
+  static constexpr int i_count = rows_held / 2, j_count = runs_held;  // of mma's 16 x 8
 
   KERNELS_INLINE static uint32_t place(uint32_t pixel, uint32_t channel) {
     return channel / 64 * (depth * 128) +
@@ -91,8 +95,8 @@ template <class T>
 void multiply_narrow(const Multiplication& m) {
   if (m.plan.columns == 64)
     m.start<T>(grad_weight_kernel<T, 64, 64>);
-  else if (m.plan.rows == 64)
-    m.start<T>(grad_weight_kernel<T, 64, 128>);
+  else if (m.plan.columns == 256)
+    m.start<T>(grad_weight_kernel<T, 64, 256>);
   else
     m.start<T>(grad_weight_kernel<T, 128, 128>);
 }

@@ -137,7 +137,7 @@ KERNELS_INLINE void sum_products(const Problem& p, const Operand<typename Produc
 
 /// Blocks of a multiprocessor: as many as their registers allow.
 constexpr int resident(int rows, int columns) {
-  return rows * columns == 128 * 128 ? 2 : rows * columns == 64 * 128 ? 3 : 4;
+  return rows * columns == 64 * 64 ? 3 : 2;
 }
 
 /// One pass's products, for the kernel that its type and tile have.

@@ -114,7 +114,7 @@ void offer_grad_weight(Conv3dChoice& choice) {
                 out = p.w[0] / groups, across = taps * round_up(p.w[4], 16 / size);
   const bool mma = p.by_mma(), narrow = is_narrow(p.dtype);
   for (const auto& [rows, columns, registers] :
-       {WeightTile{128, 128, 255}, {64, 128, 168}, {64, 64, 128}}) {
+       {WeightTile{128, 128, 255}, {64, 256, 255}, {64, 64, 168}}) {
     if (!narrow && rows != columns) continue;
     Conv3dPlan plan{.rows = rows, .columns = columns, .depth = narrow ? 64 : 32};
     plan.threads = threads;
@@ -131,7 +131,9 @@ void offer_grad_weight(Conv3dChoice& choice) {
         .l2_bytes = double(steps) * (double(stage) + 2 * sums * plan.depth / 2048) + sums,
         .dram_bytes = conv3d_dram_bytes(p, choice.y)};
     (mma ? load.mma_flop : load.fma_flop) = double(steps) * flop * (mma && !narrow ? 2 : 1);
-    if (mma) load.shared_bytes = double(steps) * (double(stage) + read_by_warps(plan, 2));
+    if (mma)
+      load.shared_bytes =
+          double(steps) * (double(stage) + read_by_warps(plan, columns > 2 * rows ? 4 : 2));
     for (const int stages : {3, 4, 2}) {
       plan.stages = stages;
       plan.shared_bytes = stages * stage + 1024;
