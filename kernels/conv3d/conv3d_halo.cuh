@@ -50,66 +50,97 @@ KERNELS_INLINE int groups_of(const HaloProblem& p, int64_t tile) {
   return int(rest < p.tile_columns ? rest + 7 : p.tile_columns) / 8;
 }
 
+/// The steps of a block, and the copies that run ahead of them: of halos by p.buffers - 1 chunks,
+/// of weights by p.stages - 1 steps.
+template <class T, Major M>
+class HaloSteps {
+ public:
+  /// By all threads, which all copy, and all wait for what all have copied.
+  KERNELS_INLINE HaloSteps(const HaloProblem& p, const SharedTiles& shared, const T* source,
+                           const T* weights)
+      : p_(p), shared_(shared), source_(source), weights_(weights) {
+    KERNELS_SHARED(uint64_t, barriers, halo_most_buffers + halo_most_stages);
+    halo_there_ = shared_address(barriers);
+    weights_there_ = halo_there_ + halo_most_buffers * 8;
+    if (threadIdx.x < halo_most_buffers + halo_most_stages)
+      mbarrier_init(halo_there_ + threadIdx.x * 8, halo_threads);
+    __syncthreads();
+    for (int i = 1; i < p.buffers; ++i) copy_halo();
+    for (int i = 1; i < p.stages; ++i) copy_weights();
+  }
+
+  KERNELS_INLINE int64_t tile() const { return now_.tile; }
+  /// Waits for the step's operands. What the step before has read is free, to be filled again.
+  KERNELS_INLINE HaloOperands enter() {
+    __syncthreads();
+    const bool begins = now_.begins_chunk();
+    if (begins) copy_halo();
+    copy_weights();
+    if (begins) mbarrier_wait(halo_there_ + uint32_t(buffer_.place) * 8, buffer_.parity);
+    mbarrier_wait(weights_there_ + uint32_t(stage_.place) * 8, stage_.parity);
+    return {halo_at(buffer_), stage_at(stage_),
+            now_.tap[0] * p_.shift[0] + now_.tap[1] * p_.shift[1] + now_.tap[2] * p_.shift[2],
+            depths_of<T>(p_, now_.chunk)};
+  }
+  /// To the next step: true if it is of the same tile.
+  KERNELS_INLINE bool next() {
+    stage_.next(p_.stages);
+    const bool ends_tile = now_.next(p_);
+    if (now_.begins_chunk()) buffer_.next(p_.buffers);
+    return !ends_tile;
+  }
+
+ private:
+  KERNELS_INLINE uint32_t halo_at(const HaloTurn& turn) const {
+    return uint32_t(turn.place * p_.buffer_bytes);
+  }
+  KERNELS_INLINE uint32_t stage_at(const HaloTurn& turn) const {
+    return uint32_t(p_.buffers * p_.buffer_bytes + turn.place * p_.stage_bytes);
+  }
+  KERNELS_INLINE void copy_halo() {
+    if (next_halo_.tile >= p_.tiles) return;
+    load_halo<T>(p_, source_, halo_tile(p_, next_halo_.tile), next_halo_.chunk,
+                 shared_.address + halo_at(free_buffer_));
+    cp_async_arrive(halo_there_ + uint32_t(free_buffer_.place) * 8);
+    free_buffer_.next(p_.buffers);
+    next_halo_.next_chunk(p_);
+  }
+  KERNELS_INLINE void copy_weights() {
+    if (next_weights_.tile >= p_.tiles) return;
+    const int column = int(p_.column_tiles.remainder(next_weights_.tile)) * p_.tile_columns;
+    load_weights<T, M>(p_, weights_, next_weights_, column, shared_, stage_at(free_stage_));
+    cp_async_arrive(weights_there_ + uint32_t(free_stage_.place) * 8);
+    free_stage_.next(p_.stages);
+    next_weights_.next(p_);
+  }
+
+  const HaloProblem& p_;
+  const SharedTiles& shared_;
+  const T *source_, *weights_;
+  uint32_t halo_there_, weights_there_;  ///< mbarriers
+  HaloStep now_{.tile = int64_t(blockIdx.x)}, next_halo_ = now_, next_weights_ = now_;
+  HaloTurn buffer_, stage_, free_buffer_, free_stage_;
+};
+
 /// The kernels: `source` x or dy, its channels summed over; `weights` as they are stored.
 template <class T, int J, Major M, class Finish>
 KERNELS_INLINE void halo(const HaloProblem& p, const T* source, const T* weights,
                          const Finish& finish) {
-  // Memory: copies of the halo, stages of weights.
   const SharedTiles shared;
-  const auto stage_at = [&](const HaloTurn& turn) {
-    return uint32_t(p.buffers * p.buffer_bytes + turn.place * p.stage_bytes);
-  };
-  // Barriers: all threads copy, and all wait.
-  KERNELS_SHARED(uint64_t, barriers, halo_most_buffers + halo_most_stages);
-  const uint32_t halo_there = shared_address(barriers);
-  const uint32_t weights_there = halo_there + halo_most_buffers * 8;
-  if (threadIdx.x < halo_most_buffers + halo_most_stages)
-    mbarrier_init(halo_there + threadIdx.x * 8, halo_threads);
-  __syncthreads();
-
-  HaloStep now{.tile = int64_t(blockIdx.x)}, next_halo = now, next_weights = now;
-  HaloTurn buffer, stage, free_buffer, free_stage;
-  const auto copy_halo = [&] {
-    if (next_halo.tile >= p.tiles) return;
-    load_halo<T>(p, source, halo_tile(p, next_halo.tile), next_halo.chunk,
-                 shared.address + uint32_t(free_buffer.place * p.buffer_bytes));
-    cp_async_arrive(halo_there + uint32_t(free_buffer.place) * 8);
-    free_buffer.next(p.buffers);
-    next_halo.next_chunk(p);
-  };
-  const auto copy_weights = [&] {
-    if (next_weights.tile >= p.tiles) return;
-    const int column = int(p.column_tiles.remainder(next_weights.tile)) * p.tile_columns;
-    load_weights<T, M>(p, weights, next_weights, column, shared, stage_at(free_stage));
-    cp_async_arrive(weights_there + uint32_t(free_stage.place) * 8);
-    free_stage.next(p.stages);
-    next_weights.next(p);
-  };
-
-  for (int i = 1; i < p.buffers; ++i) copy_halo();
-  for (int i = 1; i < p.stages; ++i) copy_weights();
+  HaloSteps<T, M> steps(p, shared, source, weights);
   HaloProduct<T, J, M> product(p);
-  while (now.tile < p.tiles) {
-    // What the step before has read is free.
-    __syncthreads();
-    const bool begins = now.begins_chunk();
-    if (begins) copy_halo();
-    copy_weights();
-    if (begins) mbarrier_wait(halo_there + uint32_t(buffer.place) * 8, buffer.parity);
-    mbarrier_wait(weights_there + uint32_t(stage.place) * 8, stage.parity);
-    const uint32_t rows = uint32_t(buffer.place * p.buffer_bytes);
-    const int depths = depths_of<T>(p, now.chunk);
-    const int shift = now.tap[0] * p.shift[0] + now.tap[1] * p.shift[1] + now.tap[2] * p.shift[2];
-    if constexpr (J > 4)
-      product.multiply(shared, rows, stage_at(stage), shift, depths);
-    else
-      product.multiply_window(p, shared, rows, stage_at(stage), shift, depths,
-                              groups_of(p, now.tile));
-    stage.next(p.stages);
-    const int64_t tile = now.tile;
-    const bool ends_tile = now.next(p);
-    if (ends_tile) finish_box(p, halo_tile(p, tile), product, shared.memory + rows, finish);
-    if (now.begins_chunk()) buffer.next(p.buffers);
+  while (steps.tile() < p.tiles) {
+    const int64_t tile = steps.tile();
+    const int groups = J > 4 ? J : groups_of(p, tile);
+    HaloOperands at = steps.enter();
+    product.begin(shared, at, groups);
+    for (bool more = true; more;)
+      product.multiply(p, shared, at, groups, [&](HaloOperands& next) {
+        more = steps.next();
+        if (more) next = steps.enter();
+        return more;
+      });
+    finish_box(p, halo_tile(p, tile), product, shared.memory + at.halo, finish);
   }
 }
 

@@ -3,6 +3,13 @@
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d {
 
+/// What a step multiplies: offsets of the halo and of the taps in shared memory, how many rows
+/// further the first tap reads, products of 32 bytes of channels.
+struct HaloOperands {
+  uint32_t halo, stage;
+  int shift, depths;
+};
+
 /// A warp's 64 x 8*J sums: J is 8 or 6, where two warps may divide a tile's columns, or 4.
 template <class T, int J, Major M>
 class HaloProduct {
@@ -21,54 +28,22 @@ class HaloProduct {
     }
   }
 
-  /// sums += a tap times the halo, whose rows are read `shift` further: `depths` products of 32
-  /// bytes of channels each.
-  KERNELS_INLINE void multiply(const SharedTiles& shared, uint32_t halo, uint32_t stage, int shift,
-                               int depths) {
-    load_rows<0>(a_[0], shared, halo, shift, 0);
-    load_columns(b_[0], shared, stage, 0, J);
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      if (k + 1 < 4 && k + 1 < depths) {
-        load_rows<0>(a_[(k + 1) % 2], shared, halo, shift, k + 1);
-        load_columns(b_[(k + 1) % 2], shared, stage, k + 1, J);
-      }
-      if (k >= depths) continue;
-      round(k % 2);
-      mma_tile<T>(sums_, a_[k % 2], b_[k % 2]);
-    }
+  /// Reads what the first product of a step takes, before multiply() of the first step of a tile.
+  /// Of few columns `groups` of 8 are read and multiplied.
+  KERNELS_INLINE void begin(const SharedTiles& shared, const HaloOperands& at, int groups) {
+    load_rows<0>(a_[0], shared, at, 0, 0);
+    load_columns(b_[0], shared, at.stage, 0, groups);
   }
 
-  /// Likewise of `window` taps at once, each of which reads rows `step` further: fragment i is then
-  /// what i + 1 was, and only the last is read. Of the columns `groups` of 8 are multiplied.
-  KERNELS_INLINE void multiply_window(const HaloProblem& p, const SharedTiles& shared,
-                                      uint32_t halo, uint32_t stage, int shift, int depths,
-                                      int groups) {
-    load_rows<0>(a_[0], shared, halo, shift, 0);
-    load_columns(b_[0], shared, stage, 0, groups);
-    for (int k = 0; k < depths; ++k)
-      for (int tap = 1; tap <= p.window; ++tap) {
-        if (tap < p.window) {
-#pragma unroll
-          for (int e = 0; e < 12; ++e) a_[1][e / 4][e % 4] = a_[0][e / 4 + 1][e % 4];
-          load_rows<3>(a_[1], shared, halo, shift + tap * p.window_shift, k);
-          load_columns(b_[1], shared, stage + uint32_t(tap * p.tap_bytes), k, groups);
-        } else if (k + 1 < depths) {
-          load_rows<0>(a_[1], shared, halo, shift, k + 1);
-          load_columns(b_[1], shared, stage, k + 1, groups);
-        }
-        round(0);
-        if (groups == 1)
-          multiply_groups<1>();
-        else if (groups == 2)
-          multiply_groups<2>();
-        else
-          multiply_groups<J>();
-#pragma unroll
-        for (int e = 0; e < 16; ++e) a_[0][e / 4][e % 4] = a_[1][e / 4][e % 4];
-#pragma unroll
-        for (int e = 0; e < 2 * J; ++e) b_[0][e / 2][e % 2] = b_[1][e / 2][e % 2];
-      }
+  /// sums += a step's taps times the halo. turn(at), when all of the step has been read, puts the
+  /// tile's next step there, for all to read; false if there is none.
+  template <class Turn>
+  KERNELS_INLINE void multiply(const HaloProblem& p, const SharedTiles& shared, HaloOperands& at,
+                               int groups, Turn turn) {
+    if constexpr (J > 4)
+      multiply_tap(shared, at, turn);
+    else
+      multiply_window(p, shared, at, groups, turn);
   }
 
   /// Warps that divide a tile's columns.
@@ -97,18 +72,71 @@ class HaloProduct {
   }
 
  private:
+  template <class Turn>
+  KERNELS_INLINE void multiply_tap(const SharedTiles& shared, HaloOperands& at, Turn turn) {
+#pragma unroll
+    for (int k = 0; k < 3; ++k) {
+      if (k + 1 >= at.depths) continue;
+      load_rows<0>(a_[(k + 1) % 2], shared, at, 0, k + 1);
+      load_columns(b_[(k + 1) % 2], shared, at.stage, k + 1, J);
+      round(k % 2);
+      mma_tile<T>(sums_, a_[k % 2], b_[k % 2]);
+    }
+    if (at.depths % 2) copy_fragments(1, 0);
+    if (turn(at)) begin(shared, at, J);
+    round(1);
+    mma_tile<T>(sums_, a_[1], b_[1]);
+  }
+
+  /// Taps on one axis, each of which reads rows p.window_shift further: fragment i is then what
+  /// i + 1 was, and only the last is read.
+  template <class Turn>
+  KERNELS_INLINE void multiply_window(const HaloProblem& p, const SharedTiles& shared,
+                                      HaloOperands& at, int groups, Turn turn) {
+    const int depths = at.depths;
+    for (int k = 0; k < depths; ++k)
+      for (int tap = 1; tap <= p.window; ++tap) {
+        copy_fragments(1, 0);
+        if (tap < p.window) {
+#pragma unroll
+          for (int e = 0; e < 12; ++e) a_[0][e / 4][e % 4] = a_[1][e / 4 + 1][e % 4];
+          load_rows<3>(a_[0], shared, at, tap * p.window_shift, k);
+          load_columns(b_[0], shared, at.stage + uint32_t(tap * p.tap_bytes), k, groups);
+        } else if (k + 1 < depths) {
+          load_rows<0>(a_[0], shared, at, 0, k + 1);
+          load_columns(b_[0], shared, at.stage, k + 1, groups);
+        } else if (turn(at)) {
+          begin(shared, at, groups);
+        }
+        round(1);
+        if (groups == 1)
+          multiply_groups<1>();
+        else if (groups == 2)
+          multiply_groups<2>();
+        else
+          multiply_groups<J>();
+      }
+  }
+
   KERNELS_INLINE int column_warp() const { return int(threadIdx.x) / 32 % across_; }
   KERNELS_INLINE int first_row() const { return int(threadIdx.x) / 32 / across_ * halo_warp_rows; }
 
-  /// a = fragments From to 3.
-  template <int From>
-  KERNELS_INLINE void load_rows(uint32_t (&a)[4][4], const SharedTiles& shared, uint32_t halo,
-                                int shift, int k) const {
+  /// Fragments `to` = fragments `from`.
+  KERNELS_INLINE void copy_fragments(int to, int from) {
 #pragma unroll
-    for (int i = From; i < 4; ++i) {
-      const uint32_t at = swizzled<Swizzle::bytes128>(rows_[i] + uint32_t(shift * halo_row_bytes));
-      ldmatrix(a[i], shared.address + halo + (at ^ uint32_t(k) << 5));
-    }
+    for (int e = 0; e < 16; ++e) a_[to][e / 4][e % 4] = a_[from][e / 4][e % 4];
+#pragma unroll
+    for (int e = 0; e < 2 * J; ++e) b_[to][e / 2][e % 2] = b_[from][e / 2][e % 2];
+  }
+  /// a = fragments From to 3, `further` rows further.
+  template <int From>
+  KERNELS_INLINE void load_rows(uint32_t (&a)[4][4], const SharedTiles& shared,
+                                const HaloOperands& at, int further, int k) const {
+    const auto rows = uint32_t((at.shift + further) * halo_row_bytes);
+#pragma unroll
+    for (int i = From; i < 4; ++i)
+      ldmatrix(a[i], shared.address + at.halo +
+                         (swizzled<Swizzle::bytes128>(rows_[i] + rows) ^ uint32_t(k) << 5));
   }
   /// b = the first `groups` of 8 columns, two at a time.
   KERNELS_INLINE void load_columns(uint32_t (&b)[J][2], const SharedTiles& shared, uint32_t stage,
@@ -138,11 +166,11 @@ class HaloProduct {
     float sums[4][Groups][4];
     uint32_t b[Groups][2];
 #pragma unroll
-    for (int e = 0; e < 2 * Groups; ++e) b[e / 2][e % 2] = b_[0][e / 2][e % 2];
+    for (int e = 0; e < 2 * Groups; ++e) b[e / 2][e % 2] = b_[1][e / 2][e % 2];
 #pragma unroll
     for (int e = 0; e < 16 * Groups; ++e)
       sums[e / 4 / Groups][e / 4 % Groups][e % 4] = sums_[e / 4 / Groups][e / 4 % Groups][e % 4];
-    mma_tile<T>(sums, a_[0], b);
+    mma_tile<T>(sums, a_[1], b);
 #pragma unroll
     for (int e = 0; e < 16 * Groups; ++e)
       sums_[e / 4 / Groups][e / 4 % Groups][e % 4] = sums[e / 4 / Groups][e / 4 % Groups][e % 4];

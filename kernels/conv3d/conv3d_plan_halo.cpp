@@ -106,8 +106,8 @@ void offer_tile(Conv3dChoice& choice, const Conv3dHalo& halo, int columns) {
                   .l2_bytes = chunks * (double(buffer) + taps * columns * row_bytes) +
                               plan.rows * columns * size,
                   .dram_bytes = conv3d_dram_bytes(p, choice.y)};
-  for (const int stages : {4, 3, 5, 2, 6, 7, 8})
-    for (const int buffers : {2, 1}) {
+  for (const int buffers : {2, 1})
+    for (const int stages : {4, 3, 5, 2, 6, 7, 8}) {
       plan.buffers = buffers;
       plan.stages = stages;
       plan.shared_bytes = buffers * buffer + stages * stage + 1024;
