@@ -78,28 +78,25 @@ void offer_tile(Conv3dChoice& choice, Conv3dAlgorithm algorithm, const Product& 
   // not there are multiplied, as zeros, but not loaded; element by element loads take longer.
   const double rate = mma ? (p.dtype == Dtype::f32 ? 0.5 : 1) : t.columns < 64 ? 0.8 : 1;
   const double there = double(m.depth) / double(std::max<int64_t>(1, chunks) * m.chunk),
-               loads = double(stage) * (m.packed ? there : 4 * there);
+               row_bytes = 128 * (m.packed ? there : 4 * there);
+  const bool stays = algorithm == Conv3dAlgorithm::pointwise;
   Conv3dLoad load{.registers = t.registers,
                   .stage_bytes = double(stage),
-                  .l2_bytes = steps * loads + double(sums) / 4 * double(m.value),
-                  .dram_bytes = conv3d_dram_bytes(p, choice.y)};
+                  .dram_bytes = conv3d_dram_bytes(p, choice.y),
+                  .stays = stays};
   (mma ? load.mma_flop : load.fma_flop) = flop / rate;
   if (mma)
     load.shared_bytes = steps * (double(stage) + read_by_warps(plan, t.columns > 32 ? 2 : 1));
-  Conv3dCut cut{.steps = m.most_taps * chunks, .least = 4, .bytes = plan.tiles * sums};
-  const bool stays = algorithm == Conv3dAlgorithm::pointwise;
-  if (stays) cut = {};
-  const double weights = loads * double(weight_rows) / double(plan.rows + weight_rows);
+  const Conv3dCut cut{.steps = m.most_taps * chunks, .least = 4, .bytes = plan.tiles * sums};
   for (const int stages : {4, 3, 5, 2}) {
     plan.stages = stages;
-    plan.shared_bytes = 1024 + std::max(stages * stage + 1280, sums + 3072);
-    Conv3dLoad mine = load;
-    if (stays) {
-      plan.shared_bytes = stages * stage + sums + 5120;
-      mine.stays = true;
-      if (chunks && stages % chunks == 0) mine.l2_bytes -= steps * weights;
-    }
-    choice.offer(plan, mine, cut);
+    // A block that stays loads the next tile while it stores sums; weights that fit stay with it.
+    plan.shared_bytes =
+        stays ? stages * stage + sums + 5120 : 1024 + std::max(stages * stage + 1280, sums + 3072);
+    const bool weights_stay = stays && chunks && stages % chunks == 0;
+    const double rows = double(plan.rows) + (weights_stay ? 0 : double(weight_rows));
+    load.l2_bytes = steps * rows * row_bytes + double(sums) / 4 * double(m.value);
+    choice.offer(plan, load, stays ? Conv3dCut{} : cut);
   }
 }
 

@@ -29,7 +29,8 @@ class Conv3dChoice {
   /// An algorithm that makes its plan whole offers it by this.
   void offer_whole(const Conv3dPlan&, const Conv3dLoad&);
 
-  /// Throws Error, with the reason, if nothing was kept of what `algorithm` has offered.
+  /// What was kept. Errors: nothing was; the text says why the last that was asked for could not
+  /// be.
   const Conv3dPlan& best() const;
 
  private:
