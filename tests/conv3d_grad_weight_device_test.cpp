@@ -119,6 +119,23 @@ TEST(Conv3dGradWeightDevice, Tf32RoundsNoMoreThanItsFactors) {
     }
 }
 
+/// Factors three quarters of the way from 1 to the next TF32 become that; a sum of up to
+/// 8 of their products is a number of f32.
+TEST(Conv3dGradWeightDevice, Tf32RoundsToTheNearest) {
+  const DeviceRun& run = device_runs().front();
+  const Shape x{1, 1, 2, 4, 24};
+  const std::vector<double> factors(size_t(x.size()), 1 + 0.75 * 0x1p-10);
+  const Array in = filled_array(x, Dtype::f32, factors), dw({24, 1, 1, 1, 24}, Dtype::f32);
+  for (int columns : columns_of(Dtype::f32)) {
+    const kernels::Conv3dPlanScope scope(plan(columns));
+    const auto pass = [](Stream s, const std::vector<View>& v) {
+      conv3d_here().grad_weight(s, {.tf32 = true}, v[0], v[1], v[2], false);
+    };
+    for (double sum : on_device(run, {in, in, dw}, pass).back().values())
+      ASSERT_EQ(sum, 8 * (1 + 0x1p-10) * (1 + 0x1p-10));
+  }
+}
+
 TEST(Conv3dGradWeightDevice, WritesAnyWeights) {
   for (Layout layout : {Layout::odd_slice, Layout::slice, Layout::strided})
     for (int splits : {1, 2})
@@ -252,21 +269,24 @@ TEST(Conv3dGradWeightDevice, LdmatrixMeetsNoBankTwice) {
 }
 
 TEST(Conv3dGradWeightDevice, ReadsAndWritesWhatItMust) {
-  // One tile: each operand once, dw once. Slots of splits are written once and read once.
-  const ConvolutionRun r = {.x = {1, 2, 20, 20, 64}, .w = {64, 1, 1, 1, 64}, .type = Dtype::bf16};
-  const Array x = random_array(r.x, r.type, 1), dy = random_array(r.x, r.type, 2),
-              dw(r.w, Dtype::f32);
-  for (int splits : {1, 2}) {
-    const kernels::Conv3dPlanScope scope(plan(64, 3, splits));
-    const int64_t operands = 2 * 800 * 64 * 2, sums = 64 * 64 * 4,
-                  slots = splits > 1 ? splits * sums : 0;
-    expect_traffic(
-        {x, dy, dw},
-        [&](Stream s, const std::vector<View>& v) {
-          conv3d_here().grad_weight(s, r.options, v[0], v[1], v[2], false);
-        },
-        {operands + slots, sums + slots}, "conv3d.grad_weight");
-  }
+  // One tile: each operand once, neither their zero lanes nor their neighbours; dw once, tails
+  // included. Slots of splits, of whole chunks of channels, are written once and read once.
+  for (int64_t channels : {64, 41})
+    for (int splits : {1, 2}) {
+      const Shape x{1, 2, 20, 20, channels};
+      const Array dw({channels, 1, 1, 1, channels}, Dtype::f32);
+      const kernels::Conv3dPlanScope scope(plan(64, 3, splits));
+      const int64_t operands = 2 * 800 * channels * 2,
+                    sums = channels * kernels::round_up(channels, 4) * 4,
+                    slots = splits > 1 ? splits * channels * kernels::round_up(channels, 8) * 4 : 0;
+      expect_traffic(
+          {random_array(x, Dtype::bf16, 1, -1, 1, Layout::slice),
+           random_array(x, Dtype::bf16, 2, -1, 1, Layout::slice), dw},
+          [&](Stream s, const std::vector<View>& v) {
+            conv3d_here().grad_weight(s, {}, v[0], v[1], v[2], false);
+          },
+          {operands + slots, sums + slots}, "conv3d.grad_weight");
+    }
 }
 
 }  // namespace

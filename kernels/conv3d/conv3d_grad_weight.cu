@@ -188,9 +188,6 @@ Problem problem_of(const Conv3dPlan& plan, const Conv3dOptions& o, const View& x
   p.clips = dy.shape[0];
   p.pixels = dy.shape[0] * dy.shape[1] * dy.shape[2] * dy.shape[3];
   p.steps = (p.pixels + plan.depth - 1) / plan.depth;
-  constexpr std::array<int64_t, 3> ones{1, 1, 1}, zeros{0, 0, 0};
-  p.linear = taps == 1 && o.stride == ones && o.pad_front == zeros && o.pad_back == zeros &&
-             uniform_rows(x) && uniform_rows(dy);
   return p;
 }
 
@@ -213,7 +210,10 @@ void grad_weight_gemm(Stream stream, const Conv3dPlan& plan, const Conv3dOptions
                   .packs = aligned(dw),
                   .accumulate = accumulate};
   const Workspace slots(stream, plan.workspace_bytes);
-  Multiplication m{stream, plan, p, x, dy, to};
+  constexpr std::array<int64_t, 3> ones{1, 1, 1}, zeros{0, 0, 0};
+  const bool one_tap = dw.shape[1] * dw.shape[2] * dw.shape[3] == 1 && o.stride == ones &&
+                       o.pad_front == zeros && o.pad_back == zeros;
+  Multiplication m{stream, plan, p, x, dy, one_tap, to};
   if (p.splits > 1)
     m.to = {.data = slots.data<float>(),
             .row_stride = p.columns,

@@ -136,9 +136,7 @@ KERNELS_INLINE void sum_products(const Problem& p, const Operand<typename Produc
 }
 
 /// Blocks of a multiprocessor: as many as their registers allow.
-constexpr int resident(int rows, int columns) {
-  return rows * columns == 64 * 64 ? 3 : 2;
-}
+constexpr int resident(int rows, int columns) { return rows * columns == 64 * 64 ? 3 : 2; }
 
 /// One pass's products, for the kernel that its type and tile have.
 struct Multiplication {
@@ -146,6 +144,7 @@ struct Multiplication {
   const Conv3dPlan& plan;
   const Problem& p;
   View x, dy;
+  bool one_tap;  ///< each pixel of y reads the one of x that has its number
   Output to;
 
   template <class T>
@@ -154,16 +153,17 @@ struct Multiplication {
     check(blocks <= INT32_MAX, "conv3d: a device takes less than 2^31 tiles, got ", blocks);
     launch("conv3d.grad_weight", kernel,
            {.grid = dim3(unsigned(blocks)), .block = threads, .shared_bytes = plan.shared_bytes},
-           stream, p, operand<T>(x, p.channels), operand<T>(dy, p.rows), to);
+           stream, p, operand<T>(x, p.channels, one_tap), operand<T>(dy, p.rows, true), to);
   }
 
  private:
   /// `channels` of a group.
   template <class T>
-  Operand<T> operand(const View& v, int channels) const {
+  Operand<T> operand(const View& v, int channels, bool by_number) const {
     return {data<const T>(v),
             {v.stride(0), v.stride(1), v.stride(2), v.stride(3)},
-            aligned(v) && (p.groups == 1 || channels % pack_lanes<T> == 0)};
+            aligned(v) && (p.groups == 1 || channels % pack_lanes<T> == 0),
+            by_number && uniform_rows(v)};
   }
 };
 

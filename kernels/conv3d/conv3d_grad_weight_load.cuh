@@ -23,7 +23,6 @@ struct Problem {
   int64_t clips, pixels, steps;
   FastDivisor outputs[3];  ///< of the axes
   int advance[4];          ///< a step's pixels as clips, frames, rows, columns
-  bool linear;             ///< pixel p of y and of x lie at p times their last stride
 };
 
 /// x or dy.
@@ -32,6 +31,7 @@ struct Operand {
   const T* data;
   int64_t stride[4];  ///< of clips, frames, rows, columns
   bool packs;         ///< chunks lie on multiples of 16 bytes
+  bool linear;        ///< what pixel p of y is multiplied with lies at p times the last stride
 };
 
 /// The tile and the split of a block: tiles of one split lie side by side, since they read the same
@@ -187,8 +187,20 @@ class Loader {
   /// Begins to copy the tiles of step `step`, the one behind the last, to `stage`, if `wanted`, and
   /// puts the pixels of the step behind it into the table. Between calls all threads meet.
   KERNELS_INLINE void load(int step, uint32_t stage, bool wanted) {
-    if (wanted && p_.linear) load_linear(stage);
-    if (wanted && !p_.linear) load_by_table(table_.pixels[step & 1], stage);
+    if (wanted) {
+      const Pixel* const pixels = table_.pixels[step & 1];
+      if (dy_.linear)
+        load_linear(from_dy_, dy_, stage);
+      else
+        from_dy_.copy(tiles_, stage, dy_.packs, [&](int i) {
+          return Found{pixels[i].dy, pixels[i].dy >= 0};
+        });
+      if (x_.linear)
+        load_linear(from_x_, x_, stage + dy_bytes);
+      else
+        load_taps(pixels, stage + dy_bytes);
+      pixel_ += depth;
+    }
     cp_async_commit();
     prepare(step + 1);
   }
@@ -197,19 +209,14 @@ class Loader {
   using DyChunk = Chunk<T, Product::rows, depth>;
   using XChunk = Chunk<T, Product::columns, depth>;
 
-  KERNELS_INLINE void load_linear(uint32_t stage) {
-    const auto find = [&](int64_t stride) {
-      return [&, stride](int i) { return Found{(pixel_ + i) * stride, pixel_ + i < p_.pixels}; };
-    };
-    from_dy_.copy(tiles_, stage, dy_.packs, find(dy_.stride[3]));
-    from_x_.copy(tiles_, stage + dy_bytes, x_.packs, find(x_.stride[3]));
-    pixel_ += depth;
-  }
-  KERNELS_INLINE void load_by_table(const Pixel* pixels, uint32_t stage) {
-    from_dy_.copy(tiles_, stage, dy_.packs, [&](int i) {
-      return Found{pixels[i].dy, pixels[i].dy >= 0};
+  template <class Chunk>
+  KERNELS_INLINE void load_linear(const Chunk& from, const Operand<T>& operand, uint32_t tile) {
+    from.copy(tiles_, tile, operand.packs, [&](int i) {
+      return Found{(pixel_ + i) * operand.stride[3], pixel_ + i < p_.pixels};
     });
-    from_x_.copy(tiles_, stage + dy_bytes, x_.packs, [&](int i) {
+  }
+  KERNELS_INLINE void load_taps(const Pixel* pixels, uint32_t tile) {
+    from_x_.copy(tiles_, tile, x_.packs, [&](int i) {
       const Pack<int, 4> at = load_pack<4>(pixels[i].at.lane);
       // Not &&: all is cheaper than a branch.
       const bool there = (unsigned(at.lane[0] + t_) < unsigned(p_.axis[0].sources)) &
@@ -219,7 +226,7 @@ class Loader {
     });
   }
   KERNELS_INLINE void prepare(int step) {
-    if (p_.linear || threadIdx.x >= unsigned(depth)) return;
+    if ((x_.linear && dy_.linear) || threadIdx.x >= unsigned(depth)) return;
     Walk y = table_.next[threadIdx.x];
     Pixel at{{INT32_MIN, 0, 0, 0}, 0, -1};
     if (y.n < p_.clips) {
@@ -239,7 +246,7 @@ class Loader {
   const Operand<T>&x_, &dy_;
   const Tiles tiles_;
   Table<depth>& table_;
-  int64_t pixel_;  ///< the next step's first, where pixels are linear
+  int64_t pixel_;  ///< the next step's first
   const DyChunk from_dy_;
   XChunk from_x_;
   int t_ = 0, h_ = 0, w_ = 0;  ///< of the tap that this thread copies for
