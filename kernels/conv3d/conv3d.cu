@@ -46,6 +46,8 @@ void forward(Stream stream, const Conv3dOptions& o, View x, View w, View y,
       return forward_halo(stream, plan, o, x, w, y, e);
     case Conv3dAlgorithm::pointwise:
       return forward_pointwise(stream, plan, o, x, w, y, e);
+    case Conv3dAlgorithm::stem:
+      return forward_stem(stream, plan, o, x, w, y, e);
     default:
       refuse(Conv3dPass::forward, plan);
   }
@@ -77,6 +79,8 @@ void grad_weight(Stream stream, const Conv3dOptions& o, View x, View dy, View dw
   switch (plan.algorithm) {
     case Conv3dAlgorithm::gemm:
       return grad_weight_gemm(stream, plan, o, x, dy, dw, accumulate);
+    case Conv3dAlgorithm::stem:
+      return grad_weight_stem(stream, plan, o, x, dy, dw, accumulate);
     default:
       refuse(Conv3dPass::grad_weight, plan);
   }

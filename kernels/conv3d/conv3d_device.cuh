@@ -18,5 +18,7 @@ using GradWeight = void(Stream, const Conv3dPlan&, const Conv3dOptions&, View x,
 Forward forward_gemm, forward_fma, forward_halo, forward_pointwise;
 GradInput grad_input_gemm, grad_input_fma, grad_input_halo, grad_input_pointwise;
 GradWeight grad_weight_gemm;
+Forward forward_stem, forward_stem_march;
+GradWeight grad_weight_stem;
 
 }  // namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d

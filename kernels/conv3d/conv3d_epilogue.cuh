@@ -8,40 +8,45 @@
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d {
 
-/// A block's tile of results, its sums in shared memory. Threads: 128.
+/// A block's tile of results, its sums in shared memory. A kernel may have other numbers of rows
+/// and threads than the general ones.
 struct ResultTile {
-  static constexpr int threads = 128, warps = threads / 32, most_rows = 128;
+  static constexpr int threads = 128, most_rows = 128;  ///< of the general kernels
 
   SumTile sums;
+  int workers;       ///< threads of the block
   int64_t* pixels;   ///< [room], shared: which row of the result's tensor each row is
-  float* parts;      ///< [warps][columns], shared
+  float* parts;      ///< [a warp][columns], shared
   int rows;          ///< that are there
   int channel, end;  ///< of the tile's first column; behind the last of its group
   int64_t entry;     ///< the tile's place in partials or sums
 
-  /// Bytes of shared memory from `memory` on, where there is room for most_rows.
-  KERNELS_BOTH static constexpr int64_t bytes(int columns) {
-    return int64_t(columns) * (most_rows + warps) * 4 + most_rows * 8;
+  /// Bytes of shared memory from `memory` on, where there is room for `room` rows.
+  KERNELS_BOTH static constexpr int64_t bytes(int columns, int room = most_rows,
+                                              int workers = threads) {
+    return int64_t(columns) * (room + workers / 32) * 4 + room * 8;
   }
-  KERNELS_INLINE ResultTile(char* memory, int columns, int room = most_rows) {
+  KERNELS_INLINE ResultTile(char* memory, int columns, int room = most_rows, int workers_ = threads)
+      : workers(workers_) {
     sums = {reinterpret_cast<float*>(memory), columns};
     parts = sums.data + room * columns;
-    pixels = reinterpret_cast<int64_t*>(parts + warps * columns);
+    pixels = reinterpret_cast<int64_t*>(parts + workers / 32 * columns);
   }
 };
 
 /// The columns of a tile that a thread has: N side by side, of every step()-th row.
 template <int N>
 struct ColumnShare {
-  int packs, column, channel, rest, first_row;
+  int packs, column, channel, rest, first_row, workers;
 
   KERNELS_INLINE explicit ColumnShare(const ResultTile& tile)
       : packs(tile.sums.columns / N),
         column(int(threadIdx.x) % packs * N),
         channel(tile.channel + column),
         rest(tile.end - channel < N ? tile.end - channel : N),
-        first_row(int(threadIdx.x) / packs) {}
-  KERNELS_INLINE int step() const { return ResultTile::threads / packs; }
+        first_row(int(threadIdx.x) / packs),
+        workers(tile.workers) {}
+  KERNELS_INLINE int step() const { return workers / packs; }
 
   /// v[i] = what `all` holds for the channel, `none` where there is neither.
   KERNELS_INLINE void load(const float* all, float none, float (&v)[N]) const {
@@ -63,9 +68,7 @@ struct ColumnShare {
 #pragma unroll
     for (int i = 0; i < N; ++i) {
       v[i] = 0;
-#pragma unroll
-      for (int w = 0; w < ResultTile::warps; ++w)
-        v[i] += tile.parts[w * tile.sums.columns + column + i];
+      for (int w = 0; w < workers / 32; ++w) v[i] += tile.parts[w * tile.sums.columns + column + i];
     }
     __syncthreads();
   }

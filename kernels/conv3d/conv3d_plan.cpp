@@ -11,7 +11,7 @@ namespace {
 
 /// All algorithms; of equal predictions the first wins, so the general one comes last.
 const Conv3dPlanner* const planners[] = {&conv3d_pointwise_planner, &conv3d_halo_planner,
-                                         &conv3d_gemm_planner};
+                                         &conv3d_stem_planner, &conv3d_gemm_planner};
 
 thread_local Conv3dOverride override_of_thread;
 

@@ -50,7 +50,8 @@ struct Conv3dPlanner {
   const char* (*lacks)(const Conv3dProblem&);
   void (*offer)(Conv3dChoice&);
 };
-extern const Conv3dPlanner conv3d_gemm_planner, conv3d_halo_planner, conv3d_pointwise_planner;
+extern const Conv3dPlanner conv3d_gemm_planner, conv3d_halo_planner, conv3d_pointwise_planner,
+    conv3d_stem_planner;
 
 /// What a pass moves at least: each tensor once, of x in forward and grad_weight only what is read.
 double conv3d_dram_bytes(const Conv3dProblem&, const Shape& y);

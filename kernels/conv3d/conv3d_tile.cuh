@@ -151,7 +151,7 @@ struct SumTile {
   float* data;
   int columns;
   KERNELS_INLINE float* at(int row, int column) const {
-    return data + row * columns + (column ^ (row & 3) << 3);
+    return data + row * columns + (column ^ ((row & 3) << 3 & (columns - 1)));
   }
 };
 
