@@ -5,7 +5,8 @@
 # One that begins with "// labels: emulated" is about the emulation itself, and no part of gpu_tests.
 # NAME_device_test.cu beside it is device code of its own, compiled like a kernel.
 add_library(kinema_device_test_support STATIC support/device_check.cpp
-            support/device_conv3d.cpp support/device_conv3d_tiles.cpp)
+            support/device_conv3d.cpp support/device_conv3d_tiles.cpp
+            support/device_conv3d_sample.cpp)
 target_link_libraries(kinema_device_test_support PUBLIC kinema_kernels GTest::gtest_main)
 
 file(GLOB DEVICE_TEST_CODE CONFIGURE_DEPENDS *.cu)

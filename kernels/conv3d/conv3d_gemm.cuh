@@ -100,7 +100,7 @@ class WeightLoads {
       const int column =
           b.column * size + share_.run_first / stage_depth<T> * 128 + share_.chunk * 16;
       from_ += (int64_t(b.group) * p.depth + first_depth()) * p.weight_pitch + column;
-      lines_ = (p.columns < b.column + Columns ? p.columns : b.column + Columns) * size - column;
+      lines_ = p.columns * size - column;
     }
   }
   /// To the tap that is `bytes` further.
@@ -110,9 +110,9 @@ class WeightLoads {
   template <bool Aligned>
   KERNELS_INLINE void load(const GemmProblem& p, const SharedTiles& shared, uint32_t tile,
                            int quarter, int channel) const {
-    constexpr int count = Share::count, each = (count + 3) / 4;
+    constexpr int count = Share::count, each = count < 4 ? 1 : count / 4;
     const uint32_t to = tile + Tile::place(uint32_t(share_.first), uint32_t(share_.chunk));
-#pragma unroll(Aligned ? each : 1)
+#pragma unroll
     for (int i = quarter * each; i < (quarter + 1) * each && i < count; ++i) {
       const char* from = from_;
       int bytes;
@@ -139,8 +139,8 @@ class WeightLoads {
 
   Share share_;
   const char* from_ = nullptr;  ///< this thread's chunk of its first row, at this tap
-  /// Major::depth: columns from this thread's first row on; else bytes from its chunk.
-  int lines_ = 0;
+  int lines_ =
+      0;  ///< Major::depth: columns from this thread's first row on; else bytes from its chunk
 };
 
 /// The row of the rows' tile that a lane finds the source of, and tells its warp.

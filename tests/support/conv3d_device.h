@@ -40,6 +40,9 @@ void expect_forward(const ConvolutionRun&, const Extras& = {});
 void expect_grad_input(const ConvolutionRun&, const GradExtras& = {});
 void expect_grad_weight(const ConvolutionRun&, bool accumulate = false);
 
+/// True if the plan that a pass is wanted to run by suits it in every run, on whatever GPU.
+bool plan_suits(const ConvolutionRun&, kernels::Conv3dPass);
+
 /// The contract that the program is linked with.
 const kernels::Conv3d& conv3d_here();
 

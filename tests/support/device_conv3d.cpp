@@ -61,10 +61,18 @@ double bound_of(const ConvolutionRun& r, const std::vector<Array>& arrays, const
   return sum_bound + (cut ? tf32_error(arrays, pass) : 0);
 }
 
-std::string name_of_run(const char* pass, const ConvolutionRun& r) {
+/// The problem's text, which a benchmark or a plan can be asked for, and what of the run is
+/// unusual.
+std::string name_of_run(Conv3dPass pass, const ConvolutionRun& r) {
+  constexpr const char* layouts[] = {"", ", odd slices", ", slices", ", strided"};
   std::ostringstream name;
-  name << "conv3d." << pass << ' ' << r.what << ' ' << r.type << " x " << r.x << " w " << r.w
-       << (r.layout == Layout::fresh ? "" : ", not fresh") << (r.options.tf32 ? ", TF32" : "");
+  name << "conv3d " << r.what << ": "
+       << kernels::conv3d_fresh_problem(pass, r.options, r.x, r.w, r.type)
+       << layouts[int(r.layout)];
+  if (r.plan.algorithm >= 0) name << ", " << name_of(kernels::Conv3dAlgorithm(r.plan.algorithm));
+  if (r.plan.columns) name << ", " << r.plan.columns << " columns";
+  if (r.plan.stages) name << ", " << r.plan.stages << " stages";
+  if (r.plan.splits) name << ", " << r.plan.splits << " splits";
   return name.str();
 }
 
@@ -85,6 +93,17 @@ void expect(const std::string& name, const ConvolutionRun& r, const std::vector<
 
 }  // namespace
 
+bool plan_suits(const ConvolutionRun& r, Conv3dPass pass) {
+  const Tensors t(r);
+  const kernels::Conv3dPlanScope scope(r.plan);
+  for (const DeviceRun& run : r.runs) {
+    const std::shared_ptr<void> inside = run.enter();
+    const auto plan = [&] { conv3d_here().tiles(pass, r.options, t.x.view, t.w.view, t.y.view); };
+    if (!refusal_of(plan).empty()) return false;
+  }
+  return true;
+}
+
 void expect_forward(const ConvolutionRun& r, const Extras& extras) {
   const Tensors t(r);
   const Shape channels{r.w[0]};
@@ -95,7 +114,7 @@ void expect_forward(const ConvolutionRun& r, const Extras& extras) {
                                   random_array(channels, Dtype::f32, 6),
                                   random_array(t.y.view.shape, r.type, 7, -1, 1, r.layout),
                                   Array(t.y.view.shape, r.type, r.layout)};
-  const std::string name = name_of_run("forward", r);
+  const std::string name = name_of_run(Conv3dPass::forward, r);
   TileCheck tiles(name, arrays.back(), {0, 3, r.w[0]}, expect_statistics);
   expect(name, r, arrays, [&](const Conv3d& op, const DeviceRun* run) -> Pass {
     return [&, run](Stream s, const std::vector<View>& v) {
@@ -133,7 +152,7 @@ void expect_grad_input(const ConvolutionRun& r, const GradExtras& extras) {
                                   mean,
                                   extras.accumulate ? random_array(r.x, r.type, 5, -1, 1, r.layout)
                                                     : Array(r.x, r.type, r.layout)};
-  const std::string name = name_of_run("grad_input", r);
+  const std::string name = name_of_run(Conv3dPass::grad_input, r);
   TileCheck tiles(name, arrays.back(), {0, 2, r.x[4]},
                   [&](const Array& left, const Array& dx, const std::string& what) {
                     expect_sums(left, dx, z, mean, what);
@@ -158,11 +177,12 @@ void expect_grad_weight(const ConvolutionRun& r, bool accumulate) {
   const Tensors t(r);
   const std::vector<Array> arrays{
       t.x, t.y, accumulate ? random_array(r.w, Dtype::f32, 4) : Array(r.w, Dtype::f32)};
-  expect(name_of_run("grad_weight", r), r, arrays, [&](const Conv3d& op, const DeviceRun*) -> Pass {
-    return [&](Stream s, const std::vector<View>& v) {
-      op.grad_weight(s, r.options, v[0], v[1], v[2], accumulate);
-    };
-  });
+  expect(name_of_run(Conv3dPass::grad_weight, r), r, arrays,
+         [&](const Conv3d& op, const DeviceRun*) -> Pass {
+           return [&](Stream s, const std::vector<View>& v) {
+             op.grad_weight(s, r.options, v[0], v[1], v[2], accumulate);
+           };
+         });
 }
 
 }  // namespace kinema::test

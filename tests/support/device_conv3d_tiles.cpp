@@ -61,43 +61,68 @@ void TileCheck::run(const DeviceRun& run, Stream stream, int64_t tiles, const Vi
       << what << ": the result depends on whether its statistics are wanted";
 }
 
-void expect_statistics(const Array& partials, const Array& y, const std::string& what) {
-  const std::vector<double> parts = partials.values(), values = y.values();
-  const auto channels = size_t(y.view.shape[-1]), tiles = size_t(partials.view.shape[0]);
-  for (size_t k = 0; k < channels; ++k) {
-    double count = 0, mean = 0, m2 = 0;
-    for (size_t t = 0; t < tiles; ++t) {
+namespace {
+
+void expect_legal(const Array& partials, const std::string& what) {
+  const std::vector<double> parts = partials.values();
+  const auto channels = size_t(partials.view.shape[-1]), tiles = size_t(partials.view.shape[0]);
+  for (size_t t = 0; t < tiles; ++t)
+    for (size_t k = 0; k < channels; ++k) {
       const double* part = parts.data() + t * 3 * channels;
-      const double n = part[k];
+      const double n = part[k], mean = part[channels + k], m2 = part[2 * channels + k];
       ASSERT_TRUE(n >= 0 && n == std::floor(n)) << what << ": tile " << t << " has " << n;
       ASSERT_EQ(n, part[0]) << what << ": pixels of tile " << t << ", channel " << k;
-      ASSERT_TRUE(n > 0 || (part[channels + k] == 0 && part[2 * channels + k] == 0))
-          << what << ": tile " << t << " is empty";
+      ASSERT_TRUE(n > 0 || (mean == 0 && m2 == 0)) << what << ": tile " << t << " is empty";
+      ASSERT_TRUE(std::isfinite(mean) && m2 >= 0) << what << ": tile " << t << ", channel " << k;
+    }
+}
+
+Moments moments_of(const std::vector<double>& values, size_t k, size_t channels) {
+  Moments m;
+  for (size_t i = k; i < values.size(); i += channels) ++m.count, m.mean += values[i];
+  if (m.count > 0) m.mean /= m.count;
+  for (size_t i = k; i < values.size(); i += channels)
+    m.m2 += (values[i] - m.mean) * (values[i] - m.mean);
+  return m;
+}
+
+}  // namespace
+
+std::vector<Moments> merged(const Array& partials) {
+  const std::vector<double> parts = partials.values();
+  const auto channels = size_t(partials.view.shape[-1]);
+  std::vector<Moments> all(channels);
+  for (size_t at = 0; at < parts.size(); at += 3 * channels)
+    for (size_t k = 0; k < channels; ++k) {
+      Moments& m = all[k];
+      const double n = parts[at + k], gap = parts[at + channels + k] - m.mean;
       if (n == 0) continue;
       // Source: Chan, Golub, LeVeque, Algorithms for computing the sample variance, 1983, eq. 2.1.
-      const double gap = part[channels + k] - mean;
-      count += n;
-      mean += gap * n / count;
-      m2 += part[2 * channels + k] + gap * gap * n * (count - n) / count;
+      m.m2 += parts[at + 2 * channels + k] + gap * gap * n * m.count / (n + m.count);
+      m.count += n;
+      m.mean += gap * n / m.count;
     }
-    double pixels = 0, want_mean = 0, want_m2 = 0, largest = 0;
-    for (size_t i = k; i < values.size(); i += channels) {
-      ++pixels;
-      want_mean += values[i];
+  return all;
+}
+
+void expect_statistics(const Array& partials, const Array& y, const std::string& what) {
+  expect_legal(partials, what);
+  if (!y.view.size()) return;
+  const std::vector<Moments> got = merged(partials);
+  const std::vector<double> values = y.values();
+  for (size_t k = 0; k < got.size(); ++k) {
+    const Moments want = moments_of(values, k, got.size());
+    double largest = 0;
+    for (size_t i = k; i < values.size(); i += got.size())
       largest = std::max(largest, std::abs(values[i]));
-    }
-    if (pixels > 0) want_mean /= pixels;
-    for (size_t i = k; i < values.size(); i += channels)
-      want_m2 += (values[i] - want_mean) * (values[i] - want_mean);
-    ASSERT_EQ(count, tiles ? pixels : 0) << what << ": pixels of channel " << k;
-    if (!tiles) continue;
+    ASSERT_EQ(got[k].count, want.count) << what << ": pixels of channel " << k;
     const double stray = sum_bound * largest;
-    ASSERT_NEAR(mean, want_mean, stray) << what << ": mean of channel " << k;
+    ASSERT_NEAR(got[k].mean, want.mean, stray) << what << ": mean of channel " << k;
     // What M2 itself loses, and what means that stray do to the distances between tiles, by
     // Cauchy and Schwarz at most 2 * stray * sqrt(pixels * M2).
-    const double m2_bound =
-        sum_bound * want_m2 + 2 * stray * std::sqrt(pixels * want_m2) + pixels * stray * stray;
-    ASSERT_NEAR(m2, want_m2, m2_bound) << what << ": M2 of channel " << k;
+    const double bound = sum_bound * want.m2 + 2 * stray * std::sqrt(want.count * want.m2) +
+                         want.count * stray * stray;
+    ASSERT_NEAR(got[k].m2, want.m2, bound) << what << ": M2 of channel " << k;
   }
 }
 

@@ -30,6 +30,13 @@ class TileCheck {
   std::map<std::string, std::vector<char>> first_;
 };
 
+/// Number, mean and sum of squared distances from it.
+struct Moments {
+  double count = 0, mean = 0, m2 = 0;
+};
+/// Those of each channel, over all tiles.
+std::vector<Moments> merged(const Array& partials);
+
 /// Pixels, mean and M2 of each channel, merged, against those of y in double.
 void expect_statistics(const Array& partials, const Array& y, const std::string& what);
 
