@@ -214,7 +214,7 @@ constexpr char headline_plans[] = R"(
 7 forward: gemm 128x128 stages=3 splits=9 44 us
 7 grad_input: gemm 128x128 stages=3 splits=9 44 us
 7 grad_weight: gemm 128x128 stages=3 splits=1 41 us
-8 forward: stem 256x64 stages=3 splits=1 1374 us
+8 forward: stem 256x64 stages=3 splits=1 1278 us
 8 grad_weight: stem 64x160 stages=2 splits=226 1191 us
 18 forward: halo 256x32 stages=4 splits=1 792 us
 18 grad_input: gemm 128x128 stages=3 splits=1 683 us
@@ -222,12 +222,12 @@ constexpr char headline_plans[] = R"(
 60 forward: halo 256x48 stages=4 splits=1 185 us
 60 grad_input: halo 256x64 stages=4 splits=1 176 us
 60 grad_weight: gemm 64x256 stages=2 splits=29 326 us
-61 forward: halo 256x64 stages=4 splits=1 64 us
-61 grad_input: halo 256x48 stages=4 splits=1 73 us
+61 forward: halo 256x64 stages=4 splits=1 61 us
+61 grad_input: halo 256x48 stages=4 splits=1 64 us
 61 grad_weight: gemm 64x256 stages=2 splits=132 80 us
-84 forward: stem 256x8 stages=3 splits=1 160 us
+84 forward: stem 256x8 stages=3 splits=1 136 us
 84 grad_weight: stem 64x160 stages=2 splits=396 176 us
-87 forward: halo 256x64 stages=4 splits=1 43 us
+87 forward: halo 256x32 stages=2 splits=1 42 us
 87 grad_input: halo 256x64 stages=4 splits=1 43 us
 87 grad_weight: gemm 64x256 stages=2 splits=88 62 us
 88 forward: pointwise 128x64 stages=3 splits=1 33 us

@@ -109,6 +109,7 @@ void offer_tile(Conv3dChoice& choice, const Conv3dHalo& halo, int columns) {
   for (const int buffers : {2, 1})
     for (const int stages : {4, 3, 5, 2, 6, 7, 8}) {
       plan.buffers = buffers;
+      load.stays = buffers > 1;  // the next box is copied while this one is stored
       plan.stages = stages;
       plan.shared_bytes = buffers * buffer + stages * stage + 1024;
       load.stage_bytes = double(stage) + double(buffers * buffer) / (stages - 1);

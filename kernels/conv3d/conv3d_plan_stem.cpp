@@ -38,7 +38,8 @@ void offer_forward(Conv3dChoice& choice, int columns) {
                   .stage_bytes = double(s.slab_bytes),
                   .shared_bytes = steps * 8 * fragments + stages * s.slab_bytes + 8 * sums,
                   .l2_bytes = stages * s.slab_bytes + sums * double(size_of(p.dtype)),
-                  .dram_bytes = conv3d_dram_bytes(p, choice.y)};
+                  .dram_bytes = conv3d_dram_bytes(p, choice.y),
+                  .stays = true};
   if (p.by_mma())
     load.mma_flop = flop * (is_narrow(p.dtype) ? 1 : 2);
   else
