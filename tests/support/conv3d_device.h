@@ -13,7 +13,8 @@ struct ConvolutionRun {
   Shape x = {}, w = {};
   Dtype type = Dtype::f32;
   kernels::Conv3dOverride plan = {};
-  Layout layout = Layout::fresh;  ///< of x, y, dx, dy, residual, mask and z
+  Layout layout = Layout::fresh;           ///< of x, y, dx, dy, residual, mask and z
+  std::optional<Layout> layout_of_x = {};  ///< where x lies otherwise than the rest
   std::string what = {};
   std::vector<DeviceRun> runs = every_run_twice();
 };

@@ -49,7 +49,8 @@ double tf32_error(const std::vector<Array>& arrays, const Pass& pass) {
 
 struct Tensors {
   explicit Tensors(const ConvolutionRun& r)
-      : x(random_array(r.x, r.type, 1, -1, 1, r.layout)), w(random_array(r.w, r.type, 2)) {
+      : x(random_array(r.x, r.type, 1, -1, 1, r.layout_of_x.value_or(r.layout))),
+        w(random_array(r.w, r.type, 2)) {
     const Shape y_shape = kernels::conv3d_output(r.options, r.x, r.w);
     y = random_array(y_shape, r.type, 3, -1, 1, r.layout);
   }
