@@ -24,7 +24,7 @@ void expect_both(const ConvolutionRun& run, const Extras& extras = {},
 ConvolutionRun ragged(const Conv3dOverride& plan, Layout layout = Layout::fresh) {
   return {.options = {.stride = {1, 2, 1}, .pad_front = {1, 0, 1}, .pad_back = {0, 2, 1}},
           .x = {2, 3, 7, 9, 37},
-          .w = {70, 2, 3, 3, 37},
+          .w = {70, 2, 1, 3, 37},
           .plan = plan,
           .layout = layout,
           .what = "ragged"};
@@ -35,11 +35,11 @@ TEST(Conv3dFmaDevice, EveryShape) {
   for (const kernels::Conv3dCase& c : kernels::conv3d_cases) {
     // Every group is a tile of its own, 64 columns or 32 for its one: a few groups show the same.
     if (c.tag != std::string("ci") || c.options.groups > 10) continue;
-    if (small() && c.w.size() > 2000) continue;
+    if (c.w.size() > (small() ? 2000 : 20000)) continue;
     expect_both(run_of(c, Dtype::f32, plan(shapes % 2 ? 32 : 64, 2 + shapes % 3)));
     ++shapes;
   }
-  EXPECT_GE(shapes, small() ? 10 : 20);
+  EXPECT_GE(shapes, small() ? 10 : 15);
 }
 
 TEST(Conv3dFmaDevice, EveryDepthOfTheRing) {
@@ -53,7 +53,7 @@ TEST(Conv3dFmaDevice, EpiloguesInAnyLayout) {
 
 /// The last: each step of the longest sums is a split, of the shorter ones of some phases not all.
 TEST(Conv3dFmaDevice, Splits) {
-  for (int splits : {2, 5, 36})
+  for (int splits : {2, 5, 12})
     expect_both(ragged(plan(64, 3, splits)), all_extras, all_grad_extras);
 }
 
