@@ -5,26 +5,24 @@
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d::weight {
 
-/// Requires 128 threads, of which each warp has a quarter of the tile: a square of it, since that
-/// reads least of shared memory. mma.sync takes both operands transposed from there: their pixels
-/// are its depth.
+/// Each warp has a square of the tile, of 64 x 64 in a large one: that reads least of shared
+/// memory. mma.sync takes both operands transposed from there: their pixels are its depth.
 template <class T, int Rows, int Columns>
 class NarrowProduct {
  public:
   using Type = T;
   static constexpr int rows = Rows, columns = Columns, depth = 64;
-  static constexpr int down = Columns > 2 * Rows ? 1 : 2, across = 4 / down;  // warps
-  static constexpr int width = 2, rows_held = Rows / down / 8, runs_held = Columns / across / 8;
+  static constexpr int side = Rows * Columns >= 128 * 128 ? 64 : 32;  // of a warp's square
+  static constexpr int threads = Rows / side * (Columns / side) * 32;
+  static constexpr int width = 2, rows_held = side / 8, runs_held = side / 8;
 
   KERNELS_INLINE NarrowProduct() {
     const uint32_t lane = threadIdx.x % 32;
     from_dy_ = place(lane / 16 * 8 + lane % 8, uint32_t(first_row()) + lane / 8 % 2 * 8);
     from_x_ = place(lane % 16, uint32_t(first_column()) + lane / 16 * 8);
   }
-  KERNELS_INLINE int first_row() const { return int(threadIdx.x) / 32 % down * (Rows / down); }
-  KERNELS_INLINE int first_column() const {
-    return int(threadIdx.x) / 32 / down * (Columns / across);
-  }
+  KERNELS_INLINE int first_row() const { return int(threadIdx.x) / 32 % (Rows / side) * side; }
+  KERNELS_INLINE int first_column() const { return int(threadIdx.x) / 32 / (Rows / side) * side; }
 
   KERNELS_INLINE void clear() {
 #pragma unroll
@@ -84,21 +82,23 @@ class NarrowProduct {
   uint32_t from_dy_, from_x_;  ///< what ldmatrix reads first of 16 pixels
 };
 
-template <class T, int Rows, int Columns>
-__global__ void __launch_bounds__(threads, resident(Rows, Columns))
+template <class Product, class T = typename Product::Type>
+__global__ void __launch_bounds__(Product::threads, resident<Product>)
     grad_weight_kernel(const __grid_constant__ Problem p, const __grid_constant__ Operand<T> x,
                        const __grid_constant__ Operand<T> dy, const __grid_constant__ Output to) {
-  sum_products<NarrowProduct<T, Rows, Columns>>(p, x, dy, to);
+  sum_products<Product>(p, x, dy, to);
 }
 
 template <class T>
 void multiply_narrow(const Multiplication& m) {
   if (m.plan.columns == 64)
-    m.start<T>(grad_weight_kernel<T, 64, 64>);
-  else if (m.plan.columns == 256)
-    m.start<T>(grad_weight_kernel<T, 64, 256>);
+    m.start<T>(grad_weight_kernel<NarrowProduct<T, 64, 64>>);
+  else if (m.plan.columns == 128)
+    m.start<T>(grad_weight_kernel<NarrowProduct<T, 128, 128>>);
+  else if (m.plan.rows == 64)
+    m.start<T>(grad_weight_kernel<NarrowProduct<T, 64, 256>>);
   else
-    m.start<T>(grad_weight_kernel<T, 128, 128>);
+    m.start<T>(grad_weight_kernel<NarrowProduct<T, 128, 256>>);
 }
 
 constexpr int adding_threads = 256;

@@ -136,7 +136,8 @@ KERNELS_INLINE void sum_products(const Problem& p, const Operand<typename Produc
 }
 
 /// Blocks of a multiprocessor: as many as their registers allow.
-constexpr int resident(int rows, int columns) { return rows * columns == 64 * 64 ? 3 : 2; }
+template <class Product>
+constexpr int resident = Product::rows* Product::columns == 64 * 64 ? 3 : 256 / Product::threads;
 
 /// One pass's products, for the kernel that its type and tile have.
 struct Multiplication {
@@ -152,7 +153,9 @@ struct Multiplication {
     const int64_t blocks = int64_t(p.row_tiles) * p.column_tiles * p.groups * p.splits;
     check(blocks <= INT32_MAX, "conv3d: a device takes less than 2^31 tiles, got ", blocks);
     launch("conv3d.grad_weight", kernel,
-           {.grid = dim3(unsigned(blocks)), .block = threads, .shared_bytes = plan.shared_bytes},
+           {.grid = dim3(unsigned(blocks)),
+            .block = unsigned(plan.threads),
+            .shared_bytes = plan.shared_bytes},
            stream, p, operand<T>(x, p.channels, one_tap), operand<T>(dy, p.rows, true), to);
   }
 

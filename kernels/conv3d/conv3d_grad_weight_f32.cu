@@ -25,7 +25,7 @@ template <int Rows, int Columns>
 class Tf32Product {
  public:
   using Type = float;
-  static constexpr int rows = Rows, columns = Columns, depth = f32_depth;
+  static constexpr int rows = Rows, columns = Columns, depth = f32_depth, threads = 128;
   static constexpr int width = 4, rows_held = Rows / 16, runs_held = Columns / 32;
 
   KERNELS_INLINE int first_row() const { return int(threadIdx.x / 32 % 2) * (Rows / 2); }
@@ -89,7 +89,7 @@ template <int Rows, int Columns>
 class FmaProduct {
  public:
   using Type = float;
-  static constexpr int rows = Rows, columns = Columns, depth = f32_depth;
+  static constexpr int rows = Rows, columns = Columns, depth = f32_depth, threads = 128;
   static constexpr int width = 4, rows_held = Rows / 16, runs_held = Columns / 32;
 
   KERNELS_INLINE int first_row() const { return int(threadIdx.x / 32) * 16; }
@@ -130,7 +130,7 @@ class FmaProduct {
 };
 
 template <class Product>
-__global__ void __launch_bounds__(threads, resident(Product::rows, Product::columns))
+__global__ void __launch_bounds__(Product::threads, resident<Product>)
     grad_weight_f32_kernel(const __grid_constant__ Problem p,
                            const __grid_constant__ Operand<float> x,
                            const __grid_constant__ Operand<float> dy,

@@ -10,7 +10,6 @@
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d::weight {
 
-constexpr int threads = 128;
 struct Axis {
   int outputs, sources, stride, padding, dilation, taps;
 };
@@ -101,9 +100,9 @@ struct Table {
 };
 
 /// What a thread copies of the pixels of x or dy: one chunk of every so-many-th of a step.
-template <class T, int Width, int Depth>
+template <class T, int Width, int Depth, int Threads>
 struct Chunk {
-  static constexpr int lanes = pack_lanes<T>, chunks = Width / lanes, together = threads / chunks;
+  static constexpr int lanes = pack_lanes<T>, chunks = Width / lanes, together = Threads / chunks;
   const T* data;  ///< of the first pixel of the tensor
   int count;      ///< elements
   uint32_t to;    ///< in the tile, of this thread's first pixel
@@ -206,8 +205,8 @@ class Loader {
   }
 
  private:
-  using DyChunk = Chunk<T, Product::rows, depth>;
-  using XChunk = Chunk<T, Product::columns, depth>;
+  using DyChunk = Chunk<T, Product::rows, depth, Product::threads>;
+  using XChunk = Chunk<T, Product::columns, depth, Product::threads>;
 
   template <class Chunk>
   KERNELS_INLINE void load_linear(const Chunk& from, const Operand<T>& operand, uint32_t tile) {

@@ -111,10 +111,15 @@ void offer_grad_weight(Conv3dChoice& choice) {
                 out = p.w[0] / groups, across = taps * round_up(p.w[4], 16 / size);
   const bool mma = p.by_mma(), narrow = is_narrow(p.dtype);
   for (const auto& [rows, columns, registers] :
-       {WeightTile{128, 128, 255}, {64, 256, 255}, {64, 64, 168}}) {
+       {WeightTile{128, 256, 255}, {128, 128, 255}, {64, 256, 255}, {64, 64, 168}}) {
     if (!narrow && rows != columns) continue;
+    // 256 columns have 64 rows only where 128 would multiply rows that are not there.
+    const bool spare = round_up(out, 128) > round_up(out, 64);
+    if (columns == 256 && spare != (rows == 64)) continue;
     Conv3dPlan plan{.rows = rows, .columns = columns, .depth = narrow ? 64 : 32};
-    plan.threads = threads;
+    const int side = rows * columns >= 128 * 128 ? 64 : 32,  // of a warp's part of the tile
+        warps = rows / side * (columns / side);
+    plan.threads = 32 * warps;
     plan.pixel_tiles = 1;
     plan.tiles = ceil_div(out, rows) * ceil_div(across, columns) * groups;
     const int64_t stage = int64_t(rows + columns) * plan.depth * size,
@@ -128,9 +133,7 @@ void offer_grad_weight(Conv3dChoice& choice) {
         .l2_bytes = double(steps) * (double(stage) + 2 * sums * plan.depth / 2048) + sums,
         .dram_bytes = conv3d_dram_bytes(p, choice.y)};
     (mma ? load.mma_flop : load.fma_flop) = double(steps) * flop * (mma && !narrow ? 2 : 1);
-    if (mma)
-      load.shared_bytes =
-          double(steps) * (double(stage) + read_by_warps(plan, columns > 2 * rows ? 4 : 2));
+    if (mma) load.shared_bytes = double(steps) * double(stage + warps * 2 * side * 128);
     for (const int stages : {3, 4, 2}) {
       plan.stages = stages;
       plan.shared_bytes = stages * stage + 1024;
