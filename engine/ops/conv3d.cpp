@@ -48,7 +48,8 @@ Tensor conv3d(const Tensor& x, const Tensor& w, const Conv3dOptions& options,
         const Tensor dz = mask ? through_relu(mask, dy) : dy;
         if (to.wants(0)) {
           const Target dx = to.target(0);
-          op.grad_input(dz.stream(), options, dz.view(), w.view(), dx.view(), {.accumulate = dx.accumulate});
+          op.grad_input(dz.stream(), options, dz.view(), w.view(), dx.view(),
+                        {.accumulate = dx.accumulate});
         }
         if (to.wants(1)) {
           const Target dw = to.target(1);
