@@ -48,6 +48,9 @@ void forward(Stream stream, const Conv3dOptions& o, View x, View w, View y,
       return forward_pointwise(stream, plan, o, x, w, y, e);
     case Conv3dAlgorithm::stem:
       return forward_stem(stream, plan, o, x, w, y, e);
+    case Conv3dAlgorithm::depthwise:
+    case Conv3dAlgorithm::grouped:
+      return forward_grouped(stream, plan, o, x, w, y, e);
     default:
       refuse(Conv3dPass::forward, plan);
   }
@@ -67,6 +70,9 @@ void grad_input(Stream stream, const Conv3dOptions& o, View dy, View w, View dx,
       return grad_input_halo(stream, plan, o, dy, w, dx, e);
     case Conv3dAlgorithm::pointwise:
       return grad_input_pointwise(stream, plan, o, dy, w, dx, e);
+    case Conv3dAlgorithm::depthwise:
+    case Conv3dAlgorithm::grouped:
+      return grad_input_grouped(stream, plan, o, dy, w, dx, e);
     default:
       refuse(Conv3dPass::grad_input, plan);
   }
@@ -81,6 +87,9 @@ void grad_weight(Stream stream, const Conv3dOptions& o, View x, View dy, View dw
       return grad_weight_gemm(stream, plan, o, x, dy, dw, accumulate);
     case Conv3dAlgorithm::stem:
       return grad_weight_stem(stream, plan, o, x, dy, dw, accumulate);
+    case Conv3dAlgorithm::depthwise:
+    case Conv3dAlgorithm::grouped:
+      return grad_weight_grouped(stream, plan, o, x, dy, dw, accumulate);
     default:
       refuse(Conv3dPass::grad_weight, plan);
   }

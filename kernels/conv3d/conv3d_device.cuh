@@ -20,5 +20,8 @@ GradInput grad_input_gemm, grad_input_fma, grad_input_halo, grad_input_pointwise
 GradWeight grad_weight_gemm;
 Forward forward_stem, forward_stem_march;
 GradWeight grad_weight_stem;
+Forward forward_grouped;
+GradInput grad_input_grouped;
+GradWeight grad_weight_grouped;
 
 }  // namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d

@@ -45,7 +45,7 @@ KERNELS_INLINE void store_channels(const Pixels<T>& to, T* row, int c, const Pac
 /// from it, relative to the first, so that a large mean costs nothing; of gradients two sums.
 template <int N>
 struct Tally {
-  float count = 0, origin[N], first[N] = {}, second[N] = {};
+  float count = 0, origin[N] = {}, first[N] = {}, second[N] = {};
 };
 /// Of one channel: count, mean and M2, or two sums.
 struct Moments {
@@ -216,5 +216,7 @@ struct Filter {
 Forward forward_direct;
 GradInput grad_input_direct;
 GradWeight grad_weight_direct;
+/// dw = the sums of `splits` parts [k][tap][i], in their order.
+void add_parts(Stream, const float* parts, int splits, const View& dw, bool accumulate);
 
 }  // namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d

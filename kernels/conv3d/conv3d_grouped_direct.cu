@@ -122,6 +122,7 @@ template <class T, int N>
 KERNELS_INLINE void put_tally(const Epilogue<T>& e, const Tally<N>& tally, int c, float* shared) {
   Moments* all = reinterpret_cast<Moments*>(shared);
   __syncthreads();
+#pragma unroll
   for (int i = 0; i < N; ++i) {
     all[threadIdx.y * blockDim.x + threadIdx.x] = e.moments(tally, i);
     __syncthreads();
@@ -136,7 +137,7 @@ KERNELS_INLINE void put_tally(const Epilogue<T>& e, const Tally<N>& tally, int c
 }
 
 template <class T, int N>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, N == 1 ? 2 : 1)
     direct_kernel(Direct d, Pixels<const T> x, Filter<const T> f, Epilogue<T> e) {
   const int width = int(blockDim.x) * N, first = int(blockIdx.y) * width;
   const int c = first + int(threadIdx.x) * N;

@@ -12,8 +12,8 @@ namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d {
 
 /// The weights of one pack of results and one of sources, as fragments of mma: register r of pair j
 /// holds tap 2 * j + r.
-template <int Time, int Pairs>
-using PackWeights = uint32_t[Time][Pairs][2];
+template <int Time, int Space>
+using PackWeights = uint32_t[Time][(Space + 1) / 2][2];
 
 /// The weight from source channel `in` to result channel `out`; 0 between groups.
 template <class T>
@@ -23,17 +23,17 @@ KERNELS_INLINE T weight_between(const Filter<const T>& f, int out, int in, int64
   return f.base[k * f.k + tap + c % f.inputs];
 }
 
-template <class T, int Time, int Pairs>
+template <class T, int Time, int Space>
 KERNELS_INLINE void make_weights(const PackTile& p, const PackWarp& warp, const Filter<const T>& f,
-                                 int out_pack, int in_pack, PackWeights<Time, Pairs>& to) {
-  const Conv3dGatherAxis &h = p.h.phase(warp.phase_h), &w = p.w.phase(warp.phase_w);
-  const int out = out_pack * 8 + warp.lane / 4, in = in_pack * 8 + warp.lane % 4 * 2;
+                                 int out_pack, int in_pack, PackWeights<Time, Space>& to) {
+  const Conv3dGatherAxis &h = p.h.phase(warp.phase_h()), &w = p.w.phase(warp.phase_w());
+  const int out = out_pack * 8 + warp.lane() / 4, in = in_pack * 8 + warp.lane() % 4 * 2;
 #pragma unroll
   for (int a = 0; a < Time; ++a)
 #pragma unroll
-    for (int i = 0; i < 2 * Pairs; ++i) {
+    for (int i = 0; i < (Space + 1) / 2 * 2; ++i) {
       uint32_t both = 0;
-      if (a < p.taps_t && i < h.taps * w.taps) {
+      if (i < Space && a < p.taps_t && i < h.taps * w.taps) {
         const int b = i / w.taps, c = i % w.taps;
         const int64_t tap = (p.flip ? p.taps_t - 1 - a : a) * f.t +
                             (h.filter_first + b * h.filter_step) * f.h +
@@ -46,27 +46,29 @@ KERNELS_INLINE void make_weights(const PackTile& p, const PackWarp& warp, const 
 }
 
 /// Where the weights of a warp lie in shared memory, if a group has several packs.
-template <int Time, int Pairs>
+template <int Time, int Space>
 KERNELS_INLINE uint32_t* weights_of(const PackTile& p, const PackWarp& warp, char* memory, int in) {
   const int phases = p.h.phases * p.w.phases;
-  const int which = (warp.pack * p.packs_of_group + in) * phases + warp.phase;
-  return reinterpret_cast<uint32_t*>(memory + p.weights_at) + which * Time * Pairs * 64 +
-         warp.lane * 2;
+  const int which =
+      (warp.pack() * p.packs_of_group + in) * phases + warp.phase_h() * p.w.phases + warp.phase_w();
+  return reinterpret_cast<uint32_t*>(memory + p.weights_at) +
+         which * Time * ((Space + 1) / 2) * 64 + warp.lane() * 2;
 }
-template <class T, int Time, int Pairs>
+template <class T, int Time, int Space>
 KERNELS_INLINE void share_weights(const PackTile& p, const PackWarp& warp, const Filter<const T>& f,
                                   int first_pack, char* memory) {
-  if (warp.set) return;
+  constexpr int pairs = (Space + 1) / 2;
+  if (warp.set()) return;
   for (int in = 0; in < p.packs_of_group; ++in) {
-    PackWeights<Time, Pairs> b;
-    const int group = first_pack + warp.pack - warp.pack % p.packs_of_group;
-    make_weights<T, Time, Pairs>(p, warp, f, first_pack + warp.pack, group + in, b);
-    uint32_t* to = weights_of<Time, Pairs>(p, warp, memory, in);
+    PackWeights<Time, Space> b;
+    const int group = first_pack + warp.pack() - warp.pack() % p.packs_of_group;
+    make_weights<T, Time, Space>(p, warp, f, first_pack + warp.pack(), group + in, b);
+    uint32_t* to = weights_of<Time, Space>(p, warp, memory, in);
 #pragma unroll
     for (int a = 0; a < Time; ++a)
 #pragma unroll
-      for (int j = 0; j < Pairs; ++j)
-        store_pack<2>(to + (a * Pairs + j) * 64, Pack<uint32_t, 2>{b[a][j][0], b[a][j][1]});
+      for (int j = 0; j < pairs; ++j)
+        store_pack<2>(to + (a * pairs + j) * 64, Pack<uint32_t, 2>{b[a][j][0], b[a][j][1]});
   }
 }
 
@@ -75,57 +77,63 @@ using PackSums = float[Time][warp_tiles][4];
 
 /// sums += the products of one frame and pack of sources: `pixel` is where those of this lane's
 /// first result lie.
-template <class T, int Time, int Pairs>
-KERNELS_INLINE void multiply(uint32_t pixel, uint32_t step, const int (&offset)[Pairs], int taps,
-                             const PackWeights<Time, Pairs>& b, PackSums<Time>& sums) {
+template <class T, int Time, int Space>
+KERNELS_INLINE void multiply(uint32_t pixel, uint32_t step, const int (&offset)[(Space + 1) / 2],
+                             int taps, const PackWeights<Time, Space>& b, PackSums<Time>& sums) {
 #pragma unroll
   for (int m = 0; m < warp_tiles; ++m)
 #pragma unroll
-    for (int j = 0; j < Pairs; ++j) {
+    for (int j = 0; j < (Space + 1) / 2; ++j) {
       if (2 * j >= taps) continue;
       uint32_t a[4];
       ldmatrix(a, pixel + uint32_t(m) * step + uint32_t(offset[j]));
-      if (2 * j + 1 >= taps) a[2] = a[3] = 0;  // not what is no tap's, which may be NaN
+      if (2 * j + 1 >= Space || 2 * j + 1 >= taps)
+        a[2] = a[3] = 0;  // not what is no tap's, which may be NaN
 #pragma unroll
       for (int k = 0; k < Time; ++k) mma<T>(sums[k][m], a, b[k][j]);
     }
 }
 
-/// What is left of the epilogue's work when sums have become results in shared memory.
+/// What is left to do when sums have become results in shared memory: neighbouring threads store
+/// neighbouring packs.
 template <class T>
-KERNELS_INLINE void store_results(const PackTile& p, const PackPlace& at, const PackShare& share,
-                                  const Pixels<T>& to, int t, int first_pack, const char* results) {
-  const int c = (first_pack + share.pack) * 8;
+KERNELS_INLINE void store_results(const PackTile& p, const PackPlace& at, const Pixels<T>& to,
+                                  int t, int first_pack, const char* results) {
+  const int pack = int(threadIdx.x) % p.packs, lanes = int(blockDim.x) / p.packs;
+  const int c = (first_pack + pack) * 8, h = p.h.result(at.tile_h), w = p.w.result(at.tile_w);
   if (c >= to.channels) return;
-  share.each([&](int r, int column) {
-    if (at.h + r >= p.h.results || at.w + column >= p.w.results) return;
-    const int pixel = r * p.w.count * p.w.result_step + column;
-    const char* from = results + (pixel * (p.packs | 1) + share.pack) * pack_bytes;
-    store_channels<8>(to, to.at(at.n, t, at.h + r, at.w + column), c,
+#pragma unroll 1
+  for (int pixel = int(threadIdx.x) / p.packs; pixel < p.result_pixels; pixel += lanes) {
+    const int r = pixel >> p.result_shift, column = pixel & ((1 << p.result_shift) - 1);
+    if (h + r >= p.h.results || w + column >= p.w.results) continue;
+    const char* from = results + (pixel * (p.packs | 1) + pack) * pack_bytes;
+    store_channels<8>(to, to.at(at.n, t, h + r, w + column), c,
                       load_pack<8>(reinterpret_cast<const T*>(from)));
-  });
+  }
 }
 
-/// A frame's sums become results.
+/// A frame's sums become results. They move up as they do: if the loop were unrolled instead, the
+/// epilogue would be there eight times.
 template <class T>
 KERNELS_INLINE void finish_frame(const PackTile& p, const PackPlace& at, const PackWarp& warp,
                                  const Epilogue<T>& e, int t, int first_pack,
-                                 const float (&sums)[warp_tiles][4], char* results,
-                                 Tally<2>& tally) {
-  const int c = (first_pack + warp.pack) * 8 + warp.lane % 4 * 2;
+                                 float (&sums)[warp_tiles][4], char* results, Tally<2>& tally) {
+  const int channel = warp.lane() % 4 * 2, c = (first_pack + warp.pack()) * 8 + channel;
+#pragma unroll 1
+  for (int run = 0; run < 2 * warp_tiles; ++run) {
+    const float pair[2] = {sums[0][0], sums[0][1]};
 #pragma unroll
-  for (int m = 0; m < warp_tiles; ++m)
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int r = warp.row(p, m, half) * p.h.result_step + warp.phase_h;
-      const int column = (warp.column(p, half) + warp.lane / 4) * p.w.result_step + warp.phase_w;
-      const int pixel[4] = {at.n, t, at.h + r, at.w + column};
-      if (pixel[2] >= p.h.results || pixel[3] >= p.w.results || c >= e.to.channels) continue;
-      const float pair[2] = {sums[m][2 * half], sums[m][2 * half + 1]};
-      const int place = (r * p.w.count * p.w.result_step + column) * (p.packs | 1) + warp.pack;
-      store_pack<2>(reinterpret_cast<T*>(results + place * pack_bytes) + warp.lane % 4 * 2,
-                    e.template finish<2>(pair, pixel, c, tally));
-    }
+    for (int i = 0; i + 2 < 4 * warp_tiles; ++i)
+      sums[i / 4][i % 4] = sums[(i + 2) / 4][(i + 2) % 4];
+    const int r = warp.row(p, run / 2, run % 2) * p.h.result_step + warp.phase_h();
+    const int column =
+        (warp.column(p, run % 2) + warp.lane() / 4) * p.w.result_step + warp.phase_w();
+    const int pixel[4] = {at.n, t, p.h.result(at.tile_h) + r, p.w.result(at.tile_w) + column};
+    if (pixel[2] >= p.h.results || pixel[3] >= p.w.results) continue;
+    const int place = ((r << p.result_shift) + column) * (p.packs | 1) + warp.pack();
+    store_pack<2>(reinterpret_cast<T*>(results + place * pack_bytes) + channel,
+                  e.template finish<2>(pair, pixel, c, tally));
+  }
 }
 
 /// Adds up what the threads of a block have seen, and writes it.
@@ -141,7 +149,7 @@ KERNELS_INLINE void put_tally(const PackTile& p, const PackWarp& warp, const Epi
                   __shfl_xor_sync(all_lanes, mine.first, other),
                   __shfl_xor_sync(all_lanes, mine.second, other)},
                  e.sums());
-    if (warp.lane < 4) all[threadIdx.x / 32 * 8 + warp.lane % 4 * 2 + i] = mine;
+    if (warp.lane() < 4) all[threadIdx.x / 32 * 8 + warp.lane() % 4 * 2 + i] = mine;
   }
   __syncthreads();
   const int pack = int(threadIdx.x) / 8, warps = int(blockDim.x) / 32;
@@ -153,16 +161,14 @@ KERNELS_INLINE void put_tally(const PackTile& p, const PackWarp& warp, const Epi
 }
 
 template <class T, int Time, int Space>
-__global__ void __launch_bounds__(512)
+__global__ void __launch_bounds__((pack_threads<Time, Space>))
     packs_kernel(PackTile p, Pixels<const T> from, Filter<const T> f, Epilogue<T> e) {
   constexpr int pairs = (Space + 1) / 2;
   char* const memory = dynamic_shared<char>();
   const PackWarp warp(p);
   const PackPlace at(p, int(blockIdx.x));
   const int first_pack = int(blockIdx.y) * p.packs;
-  const PackShare sources(p.packs, p.h.extent, p.w.extent),
-      results(p.packs, p.h.count * p.h.result_step, p.w.count * p.w.result_step);
-  const Conv3dGatherAxis &h = p.h.phase(warp.phase_h), &w = p.w.phase(warp.phase_w);
+  const Conv3dGatherAxis &h = p.h.phase(warp.phase_h()), &w = p.w.phase(warp.phase_w());
   const int taps = h.taps * w.taps;
 
   // Of lanes 0-15 the first tap of a pair, of lanes 16-31 the second.
@@ -170,17 +176,18 @@ __global__ void __launch_bounds__(512)
 #pragma unroll
   for (int j = 0; j < pairs; ++j)
     if (2 * j < taps) {
-      const int tap = 2 * j + warp.lane / 16;
+      const int tap = 2 * j + warp.lane() / 16;
       offset[j] = tap_offset(p, h, w, tap < taps ? tap : taps - 1);
     }
-  const int half = warp.lane / 8 % 2;
-  const int own = warp.row(p, 0, half) * p.h.step * p.pitch + warp.column(p, half) + warp.lane % 8;
+  const int half = warp.lane() / 8 % 2;
+  const int own =
+      warp.row(p, 0, half) * p.h.step * p.pitch + warp.column(p, half) + warp.lane() % 8;
   const uint32_t step = uint32_t((p.across == 1 ? 2 : 1) * p.h.step * p.pitch * pack_bytes);
-  PackWeights<Time, pairs> b;
+  PackWeights<Time, Space> b;
   if (p.packs_of_group == 1)
-    make_weights<T, Time, pairs>(p, warp, f, first_pack + warp.pack, first_pack + warp.pack, b);
+    make_weights<T, Time, Space>(p, warp, f, first_pack + warp.pack(), first_pack + warp.pack(), b);
   else
-    share_weights<T, Time, pairs>(p, warp, f, first_pack, memory);
+    share_weights<T, Time, Space>(p, warp, f, first_pack, memory);
 
   // Frame i of the block's sources is at.t + first_t + i; tap k of it goes to result i - k.
   const int needed = at.frames + p.taps_t - 1;
@@ -190,50 +197,44 @@ __global__ void __launch_bounds__(512)
   const auto load = [&](int i, int slot) {
     if (inside(i)) {
       const T* frame = from.at(at.n, at.t + p.first_t + i, 0, 0);
-      char* to = memory + slot * p.stage_bytes + sources.pack * p.pixels * pack_bytes;
-      sources.each([&](int r, int c) {
-        const int y = at.source_h + r, x = at.source_w + c;
+      const int pack = p.sources.pack(), c = (first_pack + pack) * 8;
+      char* to = memory + slot * p.stage_bytes + pack * p.pixels * pack_bytes;
+      p.sources.each([&](int row, int column) {
+        const int y = p.h.source(at.tile_h) + row, x = p.w.source(at.tile_w) + column;
         const bool there =
             unsigned(y) < unsigned(p.h.sources) && unsigned(x) < unsigned(p.w.sources);
-        copy_pack(from, frame, y, x, there, (first_pack + sources.pack) * 8,
-                  to + p.place(r, c) * pack_bytes);
+        copy_pack(from, frame, y, x, there, c, to + p.place(row, column) * pack_bytes);
       });
     }
     cp_async_commit();
   };
-  const auto wait = [&] {
-    if (p.stages == 2)
-      cp_async_wait<0>();
-    else if (p.stages == 3)
-      cp_async_wait<1>();
-    else
-      cp_async_wait<2>();
-    __syncthreads();
-  };
   const auto result_frame = [&](int i) { return memory + p.results_at + (i & 1) * p.result_bytes; };
 
+#pragma unroll 1
   for (int i = 0; i + 1 < p.stages; ++i) load(i, i);
   PackSums<Time> sums = {};
   Tally<2> tally;
+  const bool busy = (first_pack + warp.pack()) * 8 < e.to.channels;  // not behind the last pack
   int slot = 0;
+#pragma unroll 1
   for (int i = 0; i < at.frames + Time - 1; ++i) {
-    wait();
+    wait_for_stage(p);
     load(i + p.stages - 1, slot ? slot - 1 : p.stages - 1);
     const int before = i - Time;  // the result that the last round has finished
-    if (before >= 0)
-      store_results(p, at, results, e.to, at.t + before, first_pack, result_frame(before));
-    for (int in = 0; inside(i) && in < p.packs_of_group; ++in) {
+    if (before >= 0) store_results(p, at, e.to, at.t + before, first_pack, result_frame(before));
+#pragma unroll 1
+    for (int in = 0; busy && inside(i) && in < p.packs_of_group; ++in) {
       if (p.packs_of_group > 1) {
-        const uint32_t* shared = weights_of<Time, pairs>(p, warp, memory, in);
+        const uint32_t* shared = weights_of<Time, Space>(p, warp, memory, in);
 #pragma unroll
         for (int k = 0; k < Time * pairs; ++k) {
           const Pack<uint32_t, 2> pair = load_pack<2>(shared + k * 64);
           b[k / pairs][k % pairs][0] = pair.lane[0];
-          b[k / pairs][k % pairs][1] = pair.lane[1];
+          b[k / pairs][k % pairs][1] = k % pairs * 2 + 1 < Space ? pair.lane[1] : 0;
         }
       }
-      const int pack = warp.pack - warp.pack % p.packs_of_group + in;
-      multiply<T, Time, pairs>(
+      const int pack = warp.pack() - warp.pack() % p.packs_of_group + in;
+      multiply<T, Time, Space>(
           shared_address(memory + slot * p.stage_bytes + (pack * p.pixels + own) * pack_bytes),
           step, offset, taps, b, sums);
     }
@@ -251,8 +252,7 @@ __global__ void __launch_bounds__(512)
     slot = slot + 1 < p.stages ? slot + 1 : 0;
   }
   __syncthreads();
-  store_results(p, at, results, e.to, at.t + at.frames - 1, first_pack,
-                result_frame(at.frames - 1));
+  store_results(p, at, e.to, at.t + at.frames - 1, first_pack, result_frame(at.frames - 1));
   if (e.statistics) put_tally(p, warp, e, tally, first_pack, reinterpret_cast<Moments*>(memory));
 }
 

@@ -9,6 +9,10 @@ namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d {
 
 constexpr int pack_bytes = 16, warp_tiles = conv3d_pack_pixels / 16;
 
+/// Of a block, at most.
+template <int Time, int Space>
+inline constexpr int pack_threads = conv3d_pack_warps({Time, Space}) * 32;
+
 /// Conv3dPackAxis as device code wants it.
 struct PackAxis {
   PackAxis(const Conv3dPackAxis& a, int count_, int extent_)
@@ -34,6 +38,32 @@ struct PackAxis {
   Conv3dGatherAxis first, second;
 };
 
+/// The pixels of a rectangle that a thread moves, of one pack, the same in each frame. Neighbouring
+/// threads move neighbouring packs, then neighbouring pixels.
+struct PackShare {
+  PackShare() = default;
+  PackShare(int packs_, int threads, int rows_, int columns_)
+      : packs(packs_),
+        rows(rows_),
+        columns(columns_),
+        step_r(threads / packs / columns),
+        step_c(threads / packs % columns) {}
+  KERNELS_INLINE int pack() const { return int(threadIdx.x) % packs; }
+  template <class F>
+  KERNELS_INLINE void each(F f) const {
+    const int first = int(threadIdx.x) / packs;
+#pragma unroll 1
+    for (int r = first / columns, c = first % columns; r < rows;) {
+      f(r, c);
+      r += step_r;
+      c += step_c;
+      if (c >= columns) c -= columns, ++r;
+    }
+  }
+
+  int packs = 1, rows = 0, columns = 1, step_r = 0, step_c = 0;
+};
+
 /// A block's work and memory.
 struct PackTile {
   PackTile(const Conv3dProblem&, const Conv3dPlan&);
@@ -44,12 +74,15 @@ struct PackTile {
   }
 
   PackAxis h, w;
+  PackShare sources, results;
   int results_t, sources_t, first_t, taps_t;  ///< result t reads sources from t + first_t on
   bool flip;                                  ///< the last tap comes first
   int frames, tiles_t;                        ///< results of a block along time; blocks
   int packs, packs_of_group, across, sets, stages;
   int plane, pitch, pixels;  ///< of a pack's sources in shared memory
   int stage_bytes, result_bytes, weights_at, results_at;
+  int result_pixels,
+      result_shift;  ///< of a block and frame; a row of the block's results has 2 to this
 };
 
 inline PackTile::PackTile(const Conv3dProblem& p, const Conv3dPlan& plan)
@@ -75,56 +108,28 @@ inline PackTile::PackTile(const Conv3dProblem& p, const Conv3dPlan& plan)
   plane = box.plane();
   pitch = plane * box.w.step;
   pixels = int(box.source_pixels());
+  sources = PackShare(packs, plan.threads, h.extent, w.extent);
+  results = PackShare(packs, plan.threads, h.count, w.count);
   stage_bytes = int(memory.stage);
   results_at = stage_bytes * stages;
   result_bytes = int(memory.results / 2);
   weights_at = int(results_at + memory.results);
+  result_pixels = int(box.result_pixels());
+  result_shift = 3;
+  while (1 << result_shift < w.count * w.result_step) ++result_shift;
 }
 
-/// The tile of a block, or of a round of one: clip, and first result and first source.
+/// The tile of a block, or of a round of one: clip, first frame of results and how many, rectangle.
 struct PackPlace {
   KERNELS_INLINE PackPlace(const PackTile& p, int tile) {
-    const int rest = tile / p.w.tiles, tile_w = tile % p.w.tiles;
-    const int above = rest / p.h.tiles, tile_h = rest % p.h.tiles;
+    const int rest = tile / p.w.tiles, above = rest / p.h.tiles;
+    tile_w = tile % p.w.tiles;
+    tile_h = rest % p.h.tiles;
     n = above / p.tiles_t;
     t = above % p.tiles_t * p.frames;
     frames = p.results_t - t < p.frames ? p.results_t - t : p.frames;
-    h = p.h.result(tile_h);
-    w = p.w.result(tile_w);
-    source_h = p.h.source(tile_h);
-    source_w = p.w.source(tile_w);
-    column_h = tile_h * p.h.count;
-    column_w = tile_w * p.w.count;
   }
-  int n, t, frames, h, w, source_h, source_w;
-  int column_h, column_w;  ///< results of a phase before the tile's
-};
-
-/// The pixels of a rectangle that a thread moves, of one pack, the same in each frame. Neighbouring
-/// threads move neighbouring packs, then neighbouring pixels.
-class PackShare {
- public:
-  KERNELS_INLINE PackShare(int packs, int rows, int columns) : rows_(rows), columns_(columns) {
-    const int lanes = int(blockDim.x) / packs, first = int(threadIdx.x) / packs;
-    pack = int(threadIdx.x) % packs;
-    r_ = first / columns;
-    c_ = first % columns;
-    step_r_ = lanes / columns;
-    step_c_ = lanes % columns;
-  }
-  template <class F>
-  KERNELS_INLINE void each(F f) const {
-    for (int r = r_, c = c_; r < rows_;) {
-      f(r, c);
-      r += step_r_;
-      c += step_c_;
-      if (c >= columns_) c -= columns_, ++r;
-    }
-  }
-  int pack;
-
- private:
-  int rows_, columns_, r_, c_, step_r_, step_c_;
+  int n, t, frames, tile_h, tile_w;
 };
 
 /// Begins to copy the 8 channels from c on of pixel (h, w) of a frame to `to`; zeros outside.
@@ -142,26 +147,41 @@ KERNELS_INLINE void copy_pack(const Pixels<const T>& from, const T* frame, int h
   store_pack<8>(reinterpret_cast<T*>(to), pack);
 }
 
-/// What a warp does.
-struct PackWarp {
+/// Waits for the oldest stage that is under way.
+KERNELS_INLINE void wait_for_stage(const PackTile& p) {
+  if (p.stages == 2)
+    cp_async_wait<0>();
+  else if (p.stages == 3)
+    cp_async_wait<1>();
+  else
+    cp_async_wait<2>();
+  __syncthreads();
+}
+
+/// What a warp does. In one word: taking it apart is cheap, registers are not.
+class PackWarp {
+ public:
   KERNELS_INLINE explicit PackWarp(const PackTile& p) {
     const int warp = int(threadIdx.x) / 32, rest = warp / p.packs, phases = p.h.phases * p.w.phases;
-    lane = int(threadIdx.x) % 32;
-    pack = warp % p.packs;
-    phase = rest % phases;
-    set = rest / phases;
-    phase_h = phase / p.w.phases;
-    phase_w = phase % p.w.phases;
+    const int phase = rest % phases;
+    word_ = warp % p.packs | (phase % p.w.phases) << 8 | (phase / p.w.phases) << 9 |
+            (rest / phases) << 10;
   }
+  KERNELS_INLINE int lane() const { return int(threadIdx.x) % 32; }
+  KERNELS_INLINE int pack() const { return word_ & 255; }
+  KERNELS_INLINE int phase_w() const { return word_ >> 8 & 1; }
+  KERNELS_INLINE int phase_h() const { return word_ >> 9 & 1; }
+  KERNELS_INLINE int set() const { return word_ >> 10; }
   /// Row and column of a run of 8 results: of half `half` of tile m of 16.
   KERNELS_INLINE int row(const PackTile& p, int m, int half) const {
-    return p.across == 1 ? set * 8 + 2 * m + half : set * 4 + m;
+    return p.across == 1 ? set() * 8 + 2 * m + half : set() * 4 + m;
   }
   KERNELS_INLINE int column(const PackTile& p, int half) const {
     return p.across == 1 ? 0 : half * 8;
   }
 
-  int lane, pack, phase, set, phase_h, phase_w;
+ private:
+  int word_;
 };
 
 /// Where lane l's row of ldmatrix lies for tap `tap` of the warp's phase, relative to its pixel.

@@ -1,15 +1,14 @@
 #include "kernels/conv3d/conv3d_grouped_plan.h"
+#include <algorithm>
 #include <bit>
 #include "kernels/conv3d/conv3d.h"
+#include "kernels/conv3d/conv3d_planner.h"
 
 namespace kinema::kernels {
 
 namespace {
 
-constexpr int most_warps = 16;                          // of a block of packs
 constexpr int direct_threads = 256, direct_strips = 4;  // strips of a thread
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 Conv3dPackAxis axis_of(const Conv3dProblem& p, int i) {
   const Shape y = conv3d_output(p.options, p.x, p.w);
@@ -58,9 +57,9 @@ int64_t frames_of(const Conv3dProblem& p) {
   return p.pass == Conv3dPass::grad_input ? p.x[1] : conv3d_output(p.options, p.x, p.w)[1];
 }
 
-/// Blocks that run on a multiprocessor at once: 128 registers a thread.
-int64_t resident(const Conv3dPackBox& b, int64_t shared, const Gpu& gpu) {
-  const int64_t by_registers = gpu.registers_per_multiprocessor / (b.warps() * 32 * 128);
+/// Blocks that run on a multiprocessor at once.
+int64_t resident(const Conv3dProblem& p, const Conv3dPackBox& b, int64_t shared, const Gpu& gpu) {
+  const int64_t by_registers = conv3d_pack_warps(conv3d_pack_taps(p.w)) / b.warps();
   return std::min(by_registers, gpu.shared_per_multiprocessor / (shared + 1024));
 }
 
@@ -84,20 +83,21 @@ struct Choice {
 
 /// The most stages up to 4 with which as many blocks run at once as with 2.
 Choice staged(const Conv3dProblem& p, const Gpu& gpu, const Conv3dPackBox& b, int stages) {
-  const int64_t at_once = resident(b, conv3d_pack_memory(p, b, 2).total(), gpu);
+  const int64_t at_once = resident(p, b, conv3d_pack_memory(p, b, 2).total(), gpu);
   if (!stages) {
     stages = 4;
-    while (stages > 2 && resident(b, conv3d_pack_memory(p, b, stages).total(), gpu) < at_once)
+    while (stages > 2 && resident(p, b, conv3d_pack_memory(p, b, stages).total(), gpu) < at_once)
       --stages;
   }
   const int64_t shared = conv3d_pack_memory(p, b, stages).total();
-  if (shared > gpu.shared_per_block || resident(b, shared, gpu) < 1) return {};
-  return {b, stages, cost_of(p, b, resident(b, shared, gpu))};
+  if (shared > gpu.shared_per_block || resident(p, b, shared, gpu) < 1) return {};
+  return {b, stages, cost_of(p, b, resident(p, b, shared, gpu))};
 }
 
 Choice choose(const Conv3dProblem& p, const Gpu& gpu, int stages) {
   Choice best;
   const int of_group = conv3d_packs_of_group(p);
+  const int most_warps = conv3d_pack_warps(conv3d_pack_taps(p.w));
   const int64_t most = std::min<int64_t>(most_warps, round_up(packs_of(p), of_group));
   Conv3dPackBox b = conv3d_pack_axes(p);
   for (b.packs = of_group; b.packs <= most; b.packs += of_group)
@@ -137,7 +137,7 @@ std::optional<Conv3dPlan> packs_plan(const Conv3dProblem& p, const Gpu& gpu,
   plan.threads = b.warps() * 32;
   plan.shared_bytes = conv3d_pack_memory(p, b, c.stages).total();
   const bool weight = p.pass == Conv3dPass::grad_weight;
-  const int64_t at_once = gpu.multiprocessors * resident(b, plan.shared_bytes, gpu);
+  const int64_t at_once = gpu.multiprocessors * resident(p, b, plan.shared_bytes, gpu);
   const int64_t channel_tiles =
       ceil_div(packs_of(p), b.packs) * (weight ? conv3d_packs_of_group(p) : 1);
   const int64_t columns = p.x[0] * boxes(b);  // of frames
@@ -200,7 +200,7 @@ Conv3dPackMemory conv3d_pack_memory(const Conv3dProblem& p, const Conv3dPackBox&
   constexpr int64_t pack = 16;
   const Conv3dPackTaps taps = conv3d_pack_taps(p.w);
   const int64_t of_group = conv3d_packs_of_group(p), fragments = taps.time * ((taps.space + 1) / 2);
-  Conv3dPackMemory m{.stage = b.packs * b.source_pixels() * pack, .stages = stages};
+  Conv3dPackMemory m{b.packs * b.source_pixels() * pack, stages, 0, 0};
   if (p.pass == Conv3dPass::grad_weight) {
     m.stage += int64_t(b.packs) * b.result_pixels() * pack;
     // The sums take the place of the stages at last.

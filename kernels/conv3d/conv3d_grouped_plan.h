@@ -60,6 +60,12 @@ inline Conv3dPackTaps conv3d_pack_taps(const Shape& w) {
   return {w[1] == 1 && space ? 1 : w[1] <= 3 ? 3 : 5, space ? 9 : 1};
 }
 
+/// Warps that a multiprocessor has registers for, in multiples of its four parts: one block may
+/// have all.
+constexpr int conv3d_pack_warps(const Conv3dPackTaps& taps) {
+  return taps.time == 5 || taps.time * taps.space > 9 ? 12 : 16;
+}
+
 /// The axes of a problem that packs take; the block's size is open.
 Conv3dPackBox conv3d_pack_axes(const Conv3dProblem&);
 /// Dynamic shared memory of a block, in the order in which it lies there.

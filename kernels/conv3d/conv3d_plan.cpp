@@ -10,8 +10,9 @@ namespace kinema::kernels {
 namespace {
 
 /// All algorithms; of equal predictions the first wins, so the general one comes last.
-const Conv3dPlanner* const planners[] = {&conv3d_pointwise_planner, &conv3d_halo_planner,
-                                         &conv3d_stem_planner, &conv3d_gemm_planner};
+const Conv3dPlanner* const planners[] = {&conv3d_depthwise_planner, &conv3d_grouped_planner,
+                                         &conv3d_pointwise_planner, &conv3d_halo_planner,
+                                         &conv3d_stem_planner,      &conv3d_gemm_planner};
 
 thread_local Conv3dOverride override_of_thread;
 

@@ -51,7 +51,7 @@ struct Conv3dPlanner {
   void (*offer)(Conv3dChoice&);
 };
 extern const Conv3dPlanner conv3d_gemm_planner, conv3d_halo_planner, conv3d_pointwise_planner,
-    conv3d_stem_planner;
+    conv3d_stem_planner, conv3d_depthwise_planner, conv3d_grouped_planner;
 
 /// What a pass moves at least: each tensor once, of x in forward and grad_weight only what is read.
 double conv3d_dram_bytes(const Conv3dProblem&, const Shape& y);
