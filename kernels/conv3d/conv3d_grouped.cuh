@@ -213,10 +213,41 @@ struct Filter {
   bool back;            ///< grad_input: from channels of y to those of x
 };
 
+/// Where blocks leave gradients of weights: in dw, or, where pixels are split, in parts of the
+/// workspace, [split][k][tap][i].
+struct Gradients {
+  Gradients(const View& dw, int splits, float* parts, bool accumulate_)
+      : base(splits > 1 ? parts : data<float>(dw)),
+        size(dw.size()),
+        taps_h(int(dw.shape[2])),
+        taps_w(int(dw.shape[3])),
+        inputs(int(dw.shape[4])),
+        outputs(int(dw.shape[0])),
+        w(splits > 1 ? inputs : dw.strides[3]),
+        h(splits > 1 ? w * taps_w : dw.strides[2]),
+        t(splits > 1 ? h * taps_h : dw.strides[1]),
+        k(splits > 1 ? t * dw.shape[1] : dw.strides[0]),
+        tail(splits > 1 ? 0 : dw.tail),
+        accumulate(splits == 1 && accumulate_) {}
+  KERNELS_INLINE void put(int split, int64_t channel, int tap, int i, float sum) const {
+    const int c = tap % taps_w, b = tap / taps_w % taps_h, a = tap / taps_w / taps_h;
+    float* to = base + split * size + channel * k + a * t + b * h + c * w + i;
+    *to = accumulate ? *to + sum : sum;
+    if (i + 1 == inputs)
+      for (int64_t lane = 1; lane <= tail; ++lane) to[lane] = 0;
+  }
+
+  float* base;
+  int64_t size;
+  int taps_h, taps_w, inputs, outputs;
+  int64_t w, h, t, k, tail;
+  bool accumulate;
+};
+
 Forward forward_direct;
 GradInput grad_input_direct;
 GradWeight grad_weight_direct;
-/// dw = the sums of `splits` parts [k][tap][i], in their order.
+/// dw = the sums of `splits` parts [k][tap][i], in their order; nothing where there is one.
 void add_parts(Stream, const float* parts, int splits, const View& dw, bool accumulate);
 
 }  // namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d

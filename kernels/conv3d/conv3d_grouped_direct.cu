@@ -7,8 +7,6 @@
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d {
 
-constexpr int direct_weights = 48 << 10;  ///< bytes of weights in shared memory at most
-
 /// The taps that reach one result along an axis: tap m = 0 .. taps-1 reads the source at `source` +
 /// m * source_step and multiplies by the filter's `filter` + m * filter_step.
 struct Reach {
@@ -200,9 +198,16 @@ void direct(const char* name, Stream stream, const Conv3dPlan& plan, const Conv3
   // x and y as forward has them.
   const auto axis = [&](int i) { return DirectAxis(o, x.shape, w.shape, y.shape, i, back); };
   const View &from = back ? y : x, &to = back ? x : y;
-  const Conv3dPass pass = back ? Conv3dPass::grad_input : Conv3dPass::forward;
-  Direct d{axis(0), axis(1), axis(2), {}, plan.rows / conv3d_strip, int(to.shape[4]), false};
-  d.strips.count = conv3d_strips({pass, o, x.shape, w.shape, x.dtype});
+  const Conv3dProblem problem{back ? Conv3dPass::grad_input : Conv3dPass::forward, o, x.shape,
+                              w.shape, x.dtype};
+  Direct d{axis(0),
+           axis(1),
+           axis(2),
+           {},
+           plan.rows / conv3d_strip,
+           int(to.shape[4]),
+           conv3d_direct_weights(problem, plan.columns) > 0};
+  d.strips.count = conv3d_strips(problem);
   d.strips.phases = back ? conv3d_phases(o, x.shape, 2) : 1;
   d.strips.w = FastDivisor(d.strips.count / (to.shape[0] * to.shape[1] * to.shape[2]));
   d.strips.h = FastDivisor(to.shape[2]);
@@ -210,18 +215,12 @@ void direct(const char* name, Stream stream, const Conv3dPlan& plan, const Conv3
   dispatch_activation("conv3d", x.dtype, [&]<class T>(T) {
     const auto run = [&]<int N>(auto kernel, std::integral_constant<int, N>) {
       const Filter<const T> filter(w, o, back);
-      const int64_t inner = back ? filter.outputs : filter.inputs,
-                    weights = w.shape[1] * w.shape[2] * w.shape[3] * inner * plan.columns *
-                              int64_t(sizeof(T));
-      d.staged = weights <= direct_weights;
-      const int64_t shared =
-          std::max(d.staged ? weights : 0, int64_t(plan.threads * sizeof(Moments)));
       const unsigned across = unsigned(plan.columns / N);
       launch(name, kernel,
              {.grid = dim3(unsigned(plan.pixel_tiles),
                            unsigned((to.shape[4] + plan.columns - 1) / plan.columns)),
               .block = dim3(across, unsigned(plan.threads) / across),
-              .shared_bytes = shared},
+              .shared_bytes = plan.shared_bytes},
              stream, d, Pixels<const T>(from), filter, Epilogue<T>(to, epilogue));
     };
     if (w.shape[4] == 1 && w.shape[0] == x.shape[4])

@@ -1,5 +1,4 @@
 #include "kernels/conv3d/conv3d_grouped.cuh"
-#include "kernels/device/rows.h"
 
 // grad_weight of groups of any size, product by product, in f32. A block takes some channels of dy,
 // 4 taps along w of one channel of a group, and a part of the pixels; its threads share the pixels
@@ -17,7 +16,6 @@ struct DirectWeight {
   int splits;
   int64_t pixels;  ///< of dy
   FastDivisor t = {}, h = {}, w = {};
-  float* parts;  ///< [split][k][tap][i]
 };
 
 /// A block's work: tap (a, b) and the taps along w from c on, channel i of the group, and a split.
@@ -35,7 +33,7 @@ struct DirectTask {
 
 template <class T, int N>
 __global__ void __launch_bounds__(256)
-    direct_weight_kernel(DirectWeight d, Pixels<const T> x, Pixels<const T> dy) {
+    direct_weight_kernel(DirectWeight d, Pixels<const T> x, Pixels<const T> dy, Gradients to) {
   const DirectTask task(d);
   const int k = int(blockIdx.y * blockDim.x + threadIdx.x) * N;
   const int channel = N > 1 ? k : k / d.outputs * d.inputs + task.i;
@@ -66,7 +64,6 @@ __global__ void __launch_bounds__(256)
   }
   // The threads of a column, in their order.
   float* const all = dynamic_shared<float>();
-  const int taps = d.taps[0] * d.taps[1] * d.taps[2];
   const int first_tap = (task.a * d.taps[1] + task.b) * d.taps[2] + task.c;
 #pragma unroll
   for (int q = 0; q < direct_taps; ++q)
@@ -78,28 +75,27 @@ __global__ void __launch_bounds__(256)
       if (threadIdx.y || k + l >= d.channels || task.c + q >= d.taps[2]) continue;
       float sum = 0;
       for (unsigned y = 0; y < blockDim.y; ++y) sum += all[y * blockDim.x + threadIdx.x];
-      const int64_t weight = (int64_t(k + l) * taps + first_tap + q) * d.inputs + task.i;
-      d.parts[int64_t(task.split) * d.channels * taps * d.inputs + weight] = sum;
+      to.put(task.split, k + l, first_tap + q, task.i, sum);
     }
 }
 
 /// dw = the sums of all parts, in their order.
 __global__ void __launch_bounds__(256)
-    add_parts_kernel(const float* parts, int splits, Written<float> dw, int64_t rows,
-                     int64_t inputs) {
-  const int64_t size = rows * inputs;
-  for (int64_t e = first_index(); e < size; e += index_step()) {
+    add_parts_kernel(const float* parts, int splits, int taps, Gradients dw) {
+  for (int64_t e = first_index(); e < dw.size; e += index_step()) {
     float sum = 0;
 #pragma unroll 4
-    for (int s = 0; s < splits; ++s) sum += parts[s * size + e];
-    dw.put<1>(e / inputs, e % inputs, inputs, [&](int) { return sum; });
+    for (int s = 0; s < splits; ++s) sum += parts[s * dw.size + e];
+    const int64_t weight = e / dw.inputs;
+    dw.put(0, weight / taps, int(weight % taps), int(e % dw.inputs), sum);
   }
 }
 
 void add_parts(Stream stream, const float* parts, int splits, const View& dw, bool accumulate) {
+  if (splits == 1) return;
   launch("conv3d.add_parts", add_parts_kernel, {.grid = blocks_for(dw.size(), 256), .block = 256},
-         stream, parts, splits, Written<float>(dw, accumulate), dw.size() / dw.shape[4],
-         dw.shape[4]);
+         stream, parts, splits, int(dw.shape[1] * dw.shape[2] * dw.shape[3]),
+         Gradients(dw, 1, nullptr, accumulate));
 }
 
 void grad_weight_direct(Stream stream, const Conv3dPlan& plan, const Conv3dOptions& o, View x,
@@ -110,8 +106,7 @@ void grad_weight_direct(Stream stream, const Conv3dPlan& plan, const Conv3dOptio
                  .channels = int(dw.shape[0]),
                  .chunks = int((dw.shape[3] + direct_taps - 1) / direct_taps),
                  .splits = plan.splits,
-                 .pixels = dy.shape[0] * dy.shape[1] * dy.shape[2] * dy.shape[3],
-                 .parts = workspace.data<float>()};
+                 .pixels = dy.shape[0] * dy.shape[1] * dy.shape[2] * dy.shape[3]};
   for (int i = 0; i < 3; ++i) {
     d.stride[i] = int(o.stride[size_t(i)]);
     d.dilation[i] = int(o.dilation[size_t(i)]);
@@ -129,15 +124,16 @@ void grad_weight_direct(Stream stream, const Conv3dPlan& plan, const Conv3dOptio
              {.grid = dim3(unsigned(tasks) * unsigned(plan.splits),
                            unsigned((d.channels + plan.columns - 1) / plan.columns)),
               .block = dim3(across, unsigned(plan.threads) / across),
-              .shared_bytes = plan.threads * int64_t(sizeof(float))},
-             stream, d, Pixels<const T>(x), Pixels<const T>(dy));
+              .shared_bytes = plan.shared_bytes},
+             stream, d, Pixels<const T>(x), Pixels<const T>(dy),
+             Gradients(dw, plan.splits, workspace.data<float>(), accumulate));
     };
     if (dw.shape[4] == 1 && dw.shape[0] == x.shape[4])
       run(direct_weight_kernel<T, pack_lanes<T>>, pack_lanes<T>);
     else
       run(direct_weight_kernel<T, 1>, 1);
   });
-  add_parts(stream, d.parts, plan.splits, dw, accumulate);
+  add_parts(stream, workspace.data<float>(), plan.splits, dw, accumulate);
 }
 
 }  // namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d

@@ -8,6 +8,7 @@ namespace kinema::kernels {
 
 namespace {
 
+constexpr int64_t most_direct_weights = 48 << 10;       // bytes
 constexpr int direct_threads = 256, direct_strips = 4;  // strips of a thread
 
 Conv3dPackAxis axis_of(const Conv3dProblem& p, int i) {
@@ -149,12 +150,14 @@ std::optional<Conv3dPlan> packs_plan(const Conv3dProblem& p, const Gpu& gpu,
   plan.pixel_tiles = weight ? 1 : pixel_tiles;
   plan.tiles = channel_tiles * plan.pixel_tiles;
   if (!weight) return plan;
+  const Shape y = conv3d_output(p.options, p.x, p.w);
   const int64_t bytes = p.w.size() * 4,
                 most = std::max<int64_t>(1, conv3d_most_workspace / std::max<int64_t>(1, bytes));
   const int64_t wanted =
       asked.splits ? asked.splits : std::max<int64_t>(1, at_once / channel_tiles);
-  plan.splits = int(std::clamp<int64_t>(std::min(wanted, pixel_tiles), 1, most));
-  plan.workspace_bytes = plan.splits * bytes;
+  plan.splits = int(std::clamp<int64_t>(
+      std::min({wanted, pixel_tiles, ceil_div(conv3d_pixels(y), plan.depth)}), 1, most));
+  plan.workspace_bytes = plan.splits > 1 ? plan.splits * bytes : 0;
   return plan;
 }
 
@@ -165,12 +168,17 @@ Conv3dPlan direct_plan(const Conv3dProblem& p, const Gpu& gpu, const Conv3dOverr
   const int64_t channels = p.pass == Conv3dPass::grad_input ? p.x[4] : p.w[0];
   const bool by_packs = p.w[4] == 1 && p.w[0] == p.x[4];
   const int64_t lanes = by_packs ? 16 / size_of(p.dtype) : 1;
-  const int64_t across = std::clamp<int64_t>(ceil_div(channels, lanes), 1, 32);
+  // A power of two, so that blocks have 256 threads.
+  const int64_t wanted_across = std::clamp<int64_t>(ceil_div(channels, lanes), 1, 32);
+  const int64_t across = int64_t(std::bit_ceil(uint64_t(wanted_across)));
   plan.columns = int(across * lanes);
-  plan.threads = int(across * (direct_threads / across));
   const int64_t strips = direct_threads / across * direct_strips;
   plan.rows = int(strips * conv3d_strip);
   plan.depth = 1;
+  // At last the threads' statistics, or sums, take the weights' place.
+  plan.shared_bytes =
+      weight ? direct_threads * 4
+             : std::max<int64_t>(conv3d_direct_weights(p, plan.columns), direct_threads * 12);
   plan.pixel_tiles = weight ? 1 : ceil_div(conv3d_strips(p), strips);
   plan.tiles = plan.pixel_tiles * ceil_div(channels, plan.columns);
   if (!weight) return plan;
@@ -179,11 +187,12 @@ Conv3dPlan direct_plan(const Conv3dProblem& p, const Gpu& gpu, const Conv3dOverr
   const int64_t pixels = y[0] * y[1] * y[2] * y[3], bytes = p.w.size() * 4;
   const int64_t most = std::max<int64_t>(1, conv3d_most_workspace / std::max<int64_t>(1, bytes));
   const int64_t fill =
-      ceil_div(int64_t(gpu.multiprocessors) * 16, std::max<int64_t>(1, plan.tiles));
+      ceil_div(int64_t(gpu.multiprocessors) * gpu.threads_per_multiprocessor / plan.threads,
+               std::max<int64_t>(1, plan.tiles));
   const int64_t wanted =
       asked.splits ? asked.splits : std::min(fill, ceil_div(pixels, 16 * direct_threads / across));
   plan.splits = int(std::clamp<int64_t>(wanted, 1, most));
-  plan.workspace_bytes = plan.splits * bytes;
+  plan.workspace_bytes = plan.splits > 1 ? plan.splits * bytes : 0;
   return plan;
 }
 
@@ -228,6 +237,13 @@ int64_t conv3d_strips(const Conv3dProblem& p) {
   const int64_t phases = back ? conv3d_phases(p.options, p.x, 2) : 1;
   return r[0] * r[1] * r[2] * phases *
          ceil_div(ceil_div(r[3], std::max<int64_t>(1, phases)), conv3d_strip);
+}
+
+int64_t conv3d_direct_weights(const Conv3dProblem& p, int columns) {
+  const bool back = p.pass == Conv3dPass::grad_input;
+  const int64_t inner = back ? p.w[0] / p.options.groups : p.w[4];
+  const int64_t bytes = conv3d_taps(p.w) * inner * columns * size_of(p.dtype);
+  return bytes <= most_direct_weights ? bytes : 0;
 }
 
 bool conv3d_takes_packs(const Conv3dProblem& p) {

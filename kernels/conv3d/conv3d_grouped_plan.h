@@ -83,6 +83,10 @@ inline constexpr int conv3d_strip = 4;
 /// Strips of such results along w.
 int64_t conv3d_strips(const Conv3dProblem&);
 
+/// Bytes of the weights that a block of the direct kernels keeps in shared memory: those of
+/// `columns` channels; 0 where they are too many.
+int64_t conv3d_direct_weights(const Conv3dProblem&, int columns);
+
 /// Whether packs take the problem.
 bool conv3d_takes_packs(const Conv3dProblem&);
 /// The plan of either kind of kernels but for waves and time; none where there is one group. Direct

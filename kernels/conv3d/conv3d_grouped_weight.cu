@@ -16,14 +16,6 @@ using PackGradients = float[Time][(Space + 1) / 2][4];
 template <int Time>
 using PackFactors = uint32_t[Time][warp_tiles][2];
 
-/// Which gradients blocks make, and where they leave them: [split][k][tap][i].
-struct PackParts {
-  float* parts;
-  int64_t size;  ///< of all gradients
-  int tiles;
-  int channels, channels_of_group;
-};
-
 template <class T, int Time, int Space>
 KERNELS_INLINE void correlate(uint32_t pixel, uint32_t step, const int (&offset)[(Space + 1) / 2],
                               int taps, const PackFactors<Time>& dy,
@@ -74,21 +66,20 @@ KERNELS_INLINE void add_gradients(const PackTile& p, const PackWarp& warp, int t
     }
 }
 
-KERNELS_INLINE void put_gradients(const PackTile& p, const PackParts& to, int taps, int inputs,
+KERNELS_INLINE void put_gradients(const PackTile& p, const Gradients& to, int taps, int inputs,
                                   const float* from) {
   const int all_taps = p.taps_t * taps, count = p.packs * all_taps * 8 * inputs;
   for (int e = int(threadIdx.x); e < count; e += int(blockDim.x)) {
     const int i = e % inputs, k = e / inputs % 8, tap = e / inputs / 8 % all_taps;
     const int channel = (int(blockIdx.y) * p.packs + e / inputs / 8 / all_taps) * 8 + k;
-    if (channel >= to.channels) continue;
-    to.parts[blockIdx.x * to.size + (int64_t(channel) * all_taps + tap) * to.channels_of_group +
-             int(blockIdx.z) * 8 + i] = from[e];
+    if (channel < to.outputs)
+      to.put(int(blockIdx.x), channel, tap, int(blockIdx.z) * 8 + i, from[e]);
   }
 }
 
 template <class T, int Time, int Space>
 __global__ void __launch_bounds__((pack_threads<Time, Space>))
-    weight_kernel(PackTile p, Pixels<const T> x, Pixels<const T> dy, PackParts to) {
+    weight_kernel(PackTile p, Pixels<const T> x, Pixels<const T> dy, int tiles, Gradients to) {
   constexpr int pairs = (Space + 1) / 2;
   char* const memory = dynamic_shared<char>();
   const PackWarp warp(p);
@@ -113,10 +104,10 @@ __global__ void __launch_bounds__((pack_threads<Time, Space>))
                      pack_bytes;
   const uint32_t dy_step = uint32_t((p.across == 1 ? 4 : 2) * p.w.count * pack_bytes);
 
-  const bool busy = (first_pack + warp.pack()) * 8 < to.channels;  // not behind the last pack
+  const bool busy = (first_pack + warp.pack()) * 8 < to.outputs;  // not behind the last pack
   PackGradients<Time, Space> sums = {};
-  const int64_t begin = int64_t(to.tiles) * blockIdx.x / gridDim.x,
-                end = int64_t(to.tiles) * (blockIdx.x + 1) / gridDim.x;
+  const int64_t begin = int64_t(tiles) * blockIdx.x / gridDim.x,
+                end = int64_t(tiles) * (blockIdx.x + 1) / gridDim.x;
 #pragma unroll 1
   for (int64_t tile = begin; tile < end; ++tile) {
     const PackPlace at(p, int(tile));
@@ -169,7 +160,7 @@ __global__ void __launch_bounds__((pack_threads<Time, Space>))
   }
 
   float* const shared = dynamic_shared<float>();
-  const int inputs = to.channels_of_group < 8 ? to.channels_of_group : 8;
+  const int inputs = to.inputs < 8 ? to.inputs : 8;
   for (int set = 0; set < p.sets; ++set) {
     __syncthreads();
     if (warp.set() == set)
@@ -184,9 +175,8 @@ void grad_weight_grouped(Stream stream, const Conv3dPlan& plan, const Conv3dOpti
   if (!plan.stages) return grad_weight_direct(stream, plan, o, x, dy, dw, accumulate);
   const PackTile tile({Conv3dPass::grad_weight, o, x.shape, dw.shape, x.dtype}, plan);
   const Workspace workspace(stream, plan.workspace_bytes);
-  const PackParts parts{workspace.data<float>(), dw.size(),
-                        int(dy.shape[0] * tile.tiles_t * tile.h.tiles * tile.w.tiles),
-                        int(dw.shape[0]), int(dw.shape[4])};
+  const int64_t tiles = dy.shape[0] * tile.tiles_t * tile.h.tiles * tile.w.tiles;
+  const Gradients to(dw, plan.splits, workspace.data<float>(), accumulate);
   const unsigned packs = unsigned((dw.shape[0] + 7) / 8);
   const auto run = [&]<class T>(T, auto kernel) {
     launch("conv3d.grad_weight", kernel,
@@ -195,7 +185,7 @@ void grad_weight_grouped(Stream stream, const Conv3dPlan& plan, const Conv3dOpti
                          unsigned(tile.packs_of_group)),
             .block = unsigned(plan.threads),
             .shared_bytes = plan.shared_bytes},
-           stream, tile, Pixels<const T>(x), Pixels<const T>(dy), parts);
+           stream, tile, Pixels<const T>(x), Pixels<const T>(dy), int(tiles), to);
   };
   const Conv3dPackTaps taps = conv3d_pack_taps(dw.shape);
   dispatch_activation("conv3d", x.dtype, [&]<class T>(T t) {
@@ -206,7 +196,7 @@ void grad_weight_grouped(Stream stream, const Conv3dPlan& plan, const Conv3dOpti
       run(t, weight_kernel<T, 5, 1>);
     }
   });
-  add_parts(stream, parts.parts, plan.splits, dw, accumulate);
+  add_parts(stream, workspace.data<float>(), plan.splits, dw, accumulate);
 }
 
 }  // namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d

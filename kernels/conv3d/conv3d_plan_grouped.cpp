@@ -14,16 +14,22 @@ void offer_grouped(Conv3dChoice& choice) {
   const double products = results * double(conv3d_taps(p.w) * p.w[4]);
   const auto blocks = double(std::max<int64_t>(1, plan.tiles * plan.splits)),
              size = double(size_of(p.dtype));
-  Conv3dLoad load{.registers = 128,
-                  .steps = plan.splits,
-                  .stage_bytes = plan.stages ? double(plan.shared_bytes) / plan.stages : 0,
-                  .dram_bytes = conv3d_dram_bytes(p, choice.y)};
+  Conv3dLoad load{.steps = plan.splits, .dram_bytes = conv3d_dram_bytes(p, choice.y)};
   if (plan.stages) {
+    const Conv3dPackTaps taps = conv3d_pack_taps(p.w);
+    const Conv3dPackBox box = conv3d_pack_box(p, plan);
+    load.registers = 512 / conv3d_pack_warps(taps) * 4;
+    load.stage_bytes = double(conv3d_pack_memory(p, box, plan.stages).stage);
     // Of a pack's 64 products a tap and pixel those between groups are wasted.
     load.mma_flop = 2 * products * 8 / double(std::min<int64_t>(8, p.w[4])) / blocks;
+    // 512 bytes for 128 results and two taps in space; the copy in, the results out and back.
+    load.shared_bytes =
+        results * (2.0 * taps.space * conv3d_packs_of_group(p) + 4 * double(size)) / blocks;
     load.l2_bytes = load.dram_bytes * 1.5 / blocks;
   } else {
-    // An instruction in eight multiplies.
+    // An instruction in eight multiplies; a thread has four loads under way.
+    load.registers = 182;
+    load.stage_bytes = plan.threads * 64.0;
     load.fma_flop = 2 * products * 8 / blocks;
     load.l2_bytes = products * size / 4 / blocks;
   }
