@@ -31,6 +31,13 @@ TEST(Conv3dPointwiseDevice, AllTypes) {
   expect_both(as_tf32(ragged(Dtype::f32, 37)), all_extras, all_grad_extras);
 }
 
+TEST(Conv3dPointwiseDevice, NoBankConflicts) {
+  for (Dtype type : {Dtype::bf16, Dtype::f32}) {
+    const ConvolutionRun run = as_tf32(ragged(type, 100));
+    EXPECT_EQ(bank_conflicts([&] { expect_both(run); }), 0) << type;
+  }
+}
+
 /// Forward by so many stages, on the GPUs whose shared memory holds them.
 void expect_by_stages(ConvolutionRun run, int stages) {
   run.plan.stages = stages;
@@ -116,6 +123,78 @@ TEST(Conv3dPointwiseDevice, TrafficIsThatOfTheTensors) {
         conv3d_here().grad_input(s, {}, v[0], v[1], v[2], {});
       },
       {.read = narrow + weights, .written = wide}, "grad_input");
+}
+
+/// A tensor whose clips lie far apart, in memory that others share: on a GPU 2^31 elements and
+/// some, so that offsets pass 2^32.
+class Spread {
+ public:
+  Spread(const DeviceRun& run, std::shared_ptr<void> memory, const Array& a, int64_t first)
+      : runtime_(*run.runtime), memory_(std::move(memory)), array_(a.clone()), view_(a.view) {
+    view_.data = static_cast<char*>(memory_.get()) + first * size_of(view_.dtype);
+    view_.strides[0] = apart(run);
+    each_clip(
+        [&](void* host, void* device, int64_t bytes) { runtime_.upload({}, host, device, bytes); });
+  }
+  static int64_t apart(const DeviceRun& run) {
+    return run.backend == Backend::cuda ? (int64_t(1) << 31) + 8 : 4096;
+  }
+  const View& view() const { return view_; }
+  Array read() {
+    each_clip([&](void* host, void* device, int64_t bytes) {
+      runtime_.download({}, device, host, bytes);
+    });
+    return array_;
+  }
+
+ private:
+  template <class F>
+  void each_clip(F f) {
+    for (int64_t n = 0; n < view_.shape[0]; ++n)
+      f(array_.view.slice(0, n, 1).data, view_.slice(0, n, 1).data,
+        array_.view.stride(0) * size_of(view_.dtype));
+  }
+  const kernels::Runtime& runtime_;
+  std::shared_ptr<void> memory_;
+  Array array_;
+  View view_;
+};
+
+void expect_far_clips(kernels::Conv3dAlgorithm algorithm, Dtype type) {
+  const DeviceRun& run = device_runs().front();
+  const std::shared_ptr<void> inside = run.enter();
+  const auto allocate = [&](int64_t bytes) {
+    return std::shared_ptr<void>(run.runtime->allocate(bytes), run.runtime->release);
+  };
+  const kernels::Conv3dPlanScope scope({.algorithm = int(algorithm)});
+  const Array x = random_array({3, 2, 6, 7, 8}, type, 1), w = random_array({16, 1, 1, 1, 8}, type),
+              y = random_array({3, 2, 6, 7, 16}, type, 2);
+  const auto memory = allocate(3 * Spread::apart(run) * size_of(type)),
+             weights = allocate(int64_t(w.memory->size()));
+  run.runtime->upload({}, w.view.data, weights.get(), int64_t(w.memory->size()));
+  View filter = w.view;
+  filter.data = weights.get();
+  const auto results = [&](bool back) -> std::pair<Array, Array> {
+    Spread source(run, memory, back ? y : x, 0), result(run, memory, back ? x : y, 2048);
+    const auto pass = [&](const kernels::Conv3d& op, View from, View by, View to) {
+      back ? op.grad_input({}, {}, from, by, to, {}) : op.forward({}, {}, from, by, to, {});
+    };
+    pass(conv3d_here(), source.view(), filter, result.view());
+    run.runtime->synchronize({});
+    const Pass reference = [&](Stream, const std::vector<View>& v) {
+      pass(kernels::conv3d_reference, v[0], v[1], v[2]);
+    };
+    return {result.read(), on_host({back ? y : x, w, back ? x : y}, reference).back()};
+  };
+  for (bool back : {false, true}) {
+    const auto [got, wanted] = results(back);
+    EXPECT_LE(error(got, wanted), 1e-5 + (kernels::is_narrow(type) ? epsilon_of(type) : 0));
+  }
+}
+
+TEST(Conv3dPointwiseDevice, ClipsLieAnyDistanceApart) {
+  expect_far_clips(kernels::Conv3dAlgorithm::pointwise, Dtype::bf16);
+  expect_far_clips(kernels::Conv3dAlgorithm::gemm, Dtype::f32);
 }
 
 TEST(Conv3dPointwiseDevice, Edges) {
