@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <limits>
+#include <random>
 #include "kernels/conv3d/conv3d_plan.h"
 #include "tests/support/conv3d_device.h"
 
@@ -129,6 +131,74 @@ TEST(Conv3dHaloDevice, NotFinite) {
   expect_op_matches(kernels::conv3d_reference, &kernels::conv3d_cuda, &kernels::conv3d_emulated,
                     {x, random_array(run.w, run.type, 2), {{1, 3, 4, 9, 12}, run.type}}, pass,
                     {input, input, 1e-5}, "not finite");
+}
+
+// Taps, dilations, unequal paddings and channels by chance; each in one of the runs that have much
+// shared memory.
+TEST(Conv3dHaloDevice, RandomLayers) {
+  std::mt19937_64 random(5);
+  const auto draw = [&](int64_t low, int64_t high) {
+    return low + int64_t(random() % uint64_t(high - low + 1));
+  };
+  for (size_t i = 0; i < (small() ? 4 : 20); ++i) {
+    Layer l{"random", {draw(1, 2), 0, 0, 0}, ones};
+    for (size_t a = 0; a < 3; ++a) {
+      l.taps[a] = a == i % 3 ? draw(2, 5) : draw(1, 2);
+      l.dilation[a] = draw(1, 2);
+      l.front[a] = draw(0, 3);
+      l.back[a] = draw(0, 3);
+      const int64_t least = (l.taps[a] - 1) * l.dilation[a] + 1 - l.front[a] - l.back[a];
+      l.pixels[int(a) + 1] = std::max(least, int64_t(0)) + draw(1, 4);
+    }
+    l.in = draw(5, 80);
+    l.out = draw(5, 100);
+    for (const Conv3dPass pass : {Conv3dPass::forward, Conv3dPass::grad_input}) {
+      ConvolutionRun run = run_of(l, pass, device_types[draw(0, 2)]);
+      run.runs = {device_runs()[i % std::min<size_t>(3, device_runs().size())]};
+      if (pass == Conv3dPass::forward)
+        expect_forward(run, all_extras);
+      else
+        expect_grad_input(run, all_grad_extras);
+    }
+  }
+}
+
+/// On a GPU clips lie 2^31 elements and some apart, so that offsets pass 2^32.
+TEST(Conv3dHaloDevice, ClipsLieAnyDistanceApart) {
+  const DeviceRun& run = device_runs().front();
+  const int64_t apart = run.backend == Backend::cuda ? (int64_t(1) << 31) + 8 : 4096;
+  const Conv3dOptions options{.pad_front = {0, 1, 1}, .pad_back = {0, 1, 1}};
+  const Array x = random_array({3, 2, 6, 7, 8}, Dtype::bf16, 1),
+              w = random_array({16, 1, 3, 3, 8}, Dtype::bf16, 2), y({3, 2, 6, 7, 16}, Dtype::bf16);
+  const std::shared_ptr<void> inside = run.enter();
+  const auto allocate = [&](int64_t bytes) {
+    return std::shared_ptr<void>(run.runtime->allocate(bytes), run.runtime->release);
+  };
+  const auto memory = allocate(3 * apart * 2), filter = allocate(int64_t(w.memory->size()));
+  // Clips of y lie behind those of x.
+  const auto spread = [&](const Array& a, int64_t first) {
+    View v = a.view;
+    v.data = static_cast<char*>(memory.get()) + first * 2;
+    v.strides[0] = apart;
+    return v;
+  };
+  const auto clip = [](const View& v, int64_t n) { return v.slice(0, n, 1).data; };
+  const View from = spread(x, 0), to = spread(y, 1024);
+  for (int64_t n = 0; n < 3; ++n)
+    run.runtime->upload({}, clip(x.view, n), clip(from, n), x.view.stride(0) * 2);
+  View weights = w.view;
+  weights.data = filter.get();
+  run.runtime->upload({}, w.memory->data(), weights.data, int64_t(w.memory->size()));
+  const kernels::Conv3dPlanScope scope(halo);
+  conv3d_here().forward({}, options, from, weights, to, {});
+  run.runtime->synchronize({});
+  Array got = y.clone();
+  for (int64_t n = 0; n < 3; ++n)
+    run.runtime->download({}, clip(to, n), clip(got.view, n), y.view.stride(0) * 2);
+  const Array wanted = on_host({x, w, y}, [&](Stream s, const std::vector<View>& v) {
+                         kernels::conv3d_reference.forward(s, options, v[0], v[1], v[2], {});
+                       }).back();
+  EXPECT_LE(error(got, wanted), 1e-5 + epsilon_of(Dtype::bf16));
 }
 
 TEST(Conv3dHaloDevice, NoBankConflicts) {
