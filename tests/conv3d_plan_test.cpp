@@ -216,7 +216,7 @@ constexpr char headline_plans[] = R"(
 7 grad_weight: gemm 128x128 stages=3 splits=1 41 us
 8 forward: stem 256x64 stages=3 splits=1 1278 us
 8 grad_weight: stem 64x160 stages=2 splits=226 1191 us
-18 forward: halo 256x32 stages=4 splits=1 792 us
+18 forward: gemm 128x96 stages=3 splits=1 757 us
 18 grad_input: gemm 128x128 stages=3 splits=1 683 us
 18 grad_weight: gemm 64x256 stages=2 splits=6 754 us
 60 forward: halo 256x48 stages=4 splits=1 185 us

@@ -34,16 +34,22 @@ struct ResultTile {
   }
 };
 
-/// The columns of a tile that a thread has: N side by side, of every step()-th row.
+KERNELS_INLINE int least(int a, int b, int c) {
+  const int ab = a < b ? a : b;
+  return ab < c ? ab : c;
+}
+
+/// The columns of a tile that a thread has: N side by side, of every step()-th row; none where 96
+/// columns leave threads over.
 template <int N>
 struct ColumnShare {
   int packs, column, channel, rest, first_row, workers;
 
   KERNELS_INLINE explicit ColumnShare(const ResultTile& tile)
-      : packs(tile.sums.columns / N),
+      : packs((tile.sums.columns > 64 ? 128 : tile.sums.columns) / N),
         column(int(threadIdx.x) % packs * N),
         channel(tile.channel + column),
-        rest(tile.end - channel < N ? tile.end - channel : N),
+        rest(least(N, tile.end - channel, tile.sums.columns - column)),
         first_row(int(threadIdx.x) / packs),
         workers(tile.workers) {}
   KERNELS_INLINE int step() const { return workers / packs; }
@@ -59,7 +65,8 @@ struct ColumnShare {
 #pragma unroll
       for (int i = 0; i < N; ++i) v[i] += __shfl_xor_sync(all_lanes, v[i], other);
     }
-    if (int(threadIdx.x) % 32 < packs) {
+    const bool inside = column < tile.sums.columns;
+    if (inside && int(threadIdx.x) % 32 < packs) {
 #pragma unroll
       for (int i = 0; i < N; ++i)
         tile.parts[int(threadIdx.x) / 32 * tile.sums.columns + column + i] = v[i];
@@ -68,7 +75,8 @@ struct ColumnShare {
 #pragma unroll
     for (int i = 0; i < N; ++i) {
       v[i] = 0;
-      for (int w = 0; w < workers / 32; ++w) v[i] += tile.parts[w * tile.sums.columns + column + i];
+      for (int w = 0; inside && w < workers / 32; ++w)
+        v[i] += tile.parts[w * tile.sums.columns + column + i];
     }
     __syncthreads();
   }

@@ -80,7 +80,7 @@ KERNELS_INLINE ResultPlace result_place(const GemmBlock& b, int64_t number) {
 }
 
 /// Bytes of a chunk of 16 that are there, `left` being those from its place on.
-KERNELS_INLINE int part_of_chunk(int64_t left) { return int(left < 0 ? 0 : left < 16 ? left : 16); }
+KERNELS_INLINE int part_of_chunk(int left) { return left < 0 ? 0 : left < 16 ? left : 16; }
 
 /// A thread's copies of the columns' operand: the weights of a tap.
 template <class T, int Columns, Major Weights>
@@ -100,7 +100,7 @@ class WeightLoads {
       const int column =
           b.column * size + share_.run_first / stage_depth<T> * 128 + share_.chunk * 16;
       from_ += (int64_t(b.group) * p.depth + first_depth()) * p.weight_pitch + column;
-      lines_ = p.columns * size - column;
+      lines_ = (p.columns < b.column + Columns ? p.columns : b.column + Columns) * size - column;
     }
   }
   /// To the tap that is `bytes` further.
@@ -110,9 +110,9 @@ class WeightLoads {
   template <bool Aligned>
   KERNELS_INLINE void load(const GemmProblem& p, const SharedTiles& shared, uint32_t tile,
                            int quarter, int channel) const {
-    constexpr int count = Share::count, each = count < 4 ? 1 : count / 4;
+    constexpr int count = Share::count, each = (count + 3) / 4;
     const uint32_t to = tile + Tile::place(uint32_t(share_.first), uint32_t(share_.chunk));
-#pragma unroll
+#pragma unroll(Aligned ? each : 1)
     for (int i = quarter * each; i < (quarter + 1) * each && i < count; ++i) {
       const char* from = from_;
       int bytes;
@@ -139,8 +139,8 @@ class WeightLoads {
 
   Share share_;
   const char* from_ = nullptr;  ///< this thread's chunk of its first row, at this tap
-  int lines_ =
-      0;  ///< Major::depth: columns from this thread's first row on; else bytes from its chunk
+  /// Major::depth: columns from this thread's first row on; else bytes from its chunk.
+  int lines_ = 0;
 };
 
 /// The row of the rows' tile that a lane finds the source of, and tells its warp.

@@ -5,21 +5,35 @@
 namespace kinema::kernels::device::inline KERNELS_TWIN::conv3d {
 
 template <class T, int Columns>
-__global__ void __launch_bounds__(128, Columns == 128 ? 2 : 3)
+__global__ void __launch_bounds__(128, Columns > 64 ? 2 : 3)
     grad_input_kernel(const __grid_constant__ GemmProblem p, SplitSums split,
                       const __grid_constant__ GradFinish<T> finish) {
-  gemm_tile<MmaProduct<T, Columns, Major::depth, Major::lines>, Major::lines>(p, split, finish);
+  gemm_tile<MmaProduct<T, Columns, Major::lines>, Major::lines>(p, split, finish);
 }
 
-/// bf16, f16: 128, 64 and 32 columns; f32: 128 and 64.
+/// f32 by TF32. A template of its own: of one, there are at most 8 kernels.
+template <int Columns>
+__global__ void __launch_bounds__(128, Columns > 64 ? 2 : 3)
+    grad_input_tf32_kernel(const __grid_constant__ GemmProblem p, SplitSums split,
+                           const __grid_constant__ GradFinish<float> finish) {
+  gemm_tile<MmaProduct<float, Columns, Major::lines>, Major::lines>(p, split, finish);
+}
+
+/// 128, 96, 64 and 32 columns; f32: 128 and 64.
 void grad_input_gemm(Stream stream, const Conv3dPlan& plan, const Conv3dOptions& o, View dy, View w,
                      View dx, const Conv3dGradEpilogue& e) {
   const GemmProblem p = grad_input_problem(plan, o, dy, w, dx);
-  dispatch_activation("conv3d", dy.dtype, [&]<class T>(T) {
-    auto kernel = plan.columns == 128 ? grad_input_kernel<T, 128> : grad_input_kernel<T, 64>;
-    if constexpr (sizeof(T) == 2)
-      if (plan.columns == 32) kernel = grad_input_kernel<T, 32>;
-    launch_gemm(stream, "conv3d.grad_input", plan, p, kernel, GradFinish<T>(dx, o, e));
+  dispatch_activation("conv3d", w.dtype, [&]<class T>(T) {
+    const auto kernel = [&] {
+      if constexpr (sizeof(T) == 4)
+        return plan.columns == 128 ? grad_input_tf32_kernel<128> : grad_input_tf32_kernel<64>;
+      else
+        return plan.columns == 128  ? grad_input_kernel<T, 128>
+               : plan.columns == 96 ? grad_input_kernel<T, 96>
+               : plan.columns == 64 ? grad_input_kernel<T, 64>
+                                    : grad_input_kernel<T, 32>;
+    };
+    launch_gemm(stream, "conv3d.grad_input", plan, p, kernel(), GradFinish<T>(dx, o, e));
   });
 }
 

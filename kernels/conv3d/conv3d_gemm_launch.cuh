@@ -55,7 +55,7 @@ inline Geometry gemm_geometry(const Conv3dPlan& plan) {
 
 /// Adds up what the splits of a pass have left, and finishes each tile.
 template <class Finish>
-__global__ void __launch_bounds__(ResultTile::threads)
+__global__ void __launch_bounds__(ResultTile::threads, 5)
     finish_kernel(const __grid_constant__ GemmProblem p, int columns, SplitSums split,
                   Finish finish) {
   const GemmBlock block = gemm_block<Finish::phased>(p, columns, blockIdx.x);

@@ -148,6 +148,7 @@ void offer_gemm(Conv3dChoice& choice) {
   const Product m = product_of(p, choice.y);
   constexpr auto gemm = Conv3dAlgorithm::gemm;
   if (p.by_mma()) offer_tile(choice, gemm, m, {128, 255});
+  if (is_narrow(p.dtype)) offer_tile(choice, gemm, m, {96, 200});
   offer_tile(choice, gemm, m, {64, 168});
   if (is_narrow(p.dtype) || !p.by_mma()) offer_tile(choice, gemm, m, {32, 168});
 }

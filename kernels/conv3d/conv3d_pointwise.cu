@@ -17,7 +17,7 @@ void forward_pointwise(Stream stream, const Conv3dPlan& plan, const Conv3dOption
                        View w, View y, const Conv3dEpilogue& e) {
   const GemmProblem p = forward_problem(plan, o, x, w, y);
   dispatch_activation("conv3d", x.dtype, [&]<class T>(T) {
-    auto kernel = forward_pointwise_kernel<MmaProduct<T, 64, Major::depth, Major::depth>>;
+    auto kernel = forward_pointwise_kernel<MmaProduct<T, 64, Major::depth>>;
     if constexpr (sizeof(T) == 4)
       if (!o.tf32) kernel = forward_pointwise_kernel<FmaProduct<64, Major::depth>>;
     launch_pointwise(stream, "conv3d.forward", plan, p, x, kernel, ForwardFinish<T>(y, o, e));

@@ -17,7 +17,7 @@ void grad_input_pointwise(Stream stream, const Conv3dPlan& plan, const Conv3dOpt
                           View w, View dx, const Conv3dGradEpilogue& e) {
   const GemmProblem p = grad_input_problem(plan, o, dy, w, dx);
   dispatch_activation("conv3d", dy.dtype, [&]<class T>(T) {
-    auto kernel = grad_input_pointwise_kernel<MmaProduct<T, 64, Major::depth, Major::lines>>;
+    auto kernel = grad_input_pointwise_kernel<MmaProduct<T, 64, Major::lines>>;
     if constexpr (sizeof(T) == 4)
       if (!o.tf32) kernel = grad_input_pointwise_kernel<FmaProduct<64, Major::lines>>;
     launch_pointwise(stream, "conv3d.grad_input", plan, p, dy, kernel, GradFinish<T>(dx, o, e));

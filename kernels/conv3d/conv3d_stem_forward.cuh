@@ -227,7 +227,7 @@ KERNELS_INLINE void finish_tile(const Frames<T>& x, const ForwardFinish<T>& fini
       const int p = int(threadIdx.x) / 32 * 32 + r * 8 + lane / 4, h = p / tile_w, w = p % tile_w;
       if (h >= height || w >= width) continue;
       const int row = h * width + w;
-      result.pixels[row] = y.pixel(tile, tile.h + h, tile.w + w);
+      if (lane % 4 == 0) result.pixels[row] = y.pixel(tile, tile.h + h, tile.w + w);
 #pragma unroll
       for (int j = 0; j < finished / 8; ++j) {
         const float* const sum = sums[r / 2][from / 8 + j] + r % 2 * 2;

@@ -104,10 +104,13 @@ KERNELS_INLINE void round_factors(uint32_t (&fragment)[Count]) {
   }
 }
 
-/// How a warp reads an operand's tile: from line `first` on, a multiple of 32, 16 lines at a time.
-template <class T, class Tile, Major M>
+/// How a warp reads an operand's tile, 16 lines at a time: from line `first` on, a multiple of 32;
+/// or, where several warps take such runs of 16 in turn, every Step-th from `first` on.
+template <class T, class Tile, Major M, int Step = 1>
 class FragmentReader {
   static constexpr bool scalar = M == Major::lines && sizeof(T) == 4;
+  /// Chunks of 16 bytes from one run to the next that is read, where lines lie side by side.
+  static constexpr uint32_t step = Step * sizeof(T);
 
  public:
   KERNELS_INLINE explicit FragmentReader(uint32_t first) {
@@ -116,27 +119,28 @@ class FragmentReader {
     if constexpr (M == Major::depth)
       lane_ = Tile::place(first + lane % 16, lane / 16);
     else if constexpr (scalar)
-      lane_ = panel * 4096 + Tile::place(lane % 4, lane / 16) + lane / 4 % 4 * 4;
+      lane_ = panel * 4096 + Tile::place(lane % 4, chunk + lane / 16) + lane / 4 % 4 * 4;
     else
       lane_ = panel * 8192 + Tile::place(lane % 8 + lane / 16 * 8, chunk + lane / 8 % 2);
   }
 
-  /// r[g + 2*h] = what mma() takes of lines first + 16*i + 8*g + lane/4, half h of the k-th part of
-  /// the depth: 16 of 16-bit elements, 8 of f32 as TF32. `tile`: the operand's tile's offset. Not
-  /// rounded, f32 is to be later: rounding waits for what is read.
+  /// r[g + 2*h] = what mma() takes of lines 8*g + lane/4 of the i-th run, half h of the k-th part
+  /// of the depth: 16 of 16-bit elements, 8 of f32 as TF32. `tile`: the operand's tile's offset.
+  /// Not rounded, f32 is to be later: rounding waits for what is read.
   template <bool Rounded = true>
   KERNELS_INLINE void load(uint32_t (&r)[4], const SharedTiles& shared, uint32_t tile, uint32_t i,
                            uint32_t k) const {
+    const uint32_t chunk = i * step % 8 << 4, panel = i * step / 8;
     if constexpr (M == Major::depth) {
-      ldmatrix(r, shared.address + tile + (lane_ ^ k << 5) + i * 2048);
+      ldmatrix(r, shared.address + tile + (lane_ ^ k << 5) + i * Step * 2048);
     } else if constexpr (!scalar) {
-      ldmatrix_trans(r, shared.address + tile + (lane_ ^ i << 5) + k * 2048);
+      ldmatrix_trans(r, shared.address + tile + (lane_ ^ chunk) + panel * 8192 + k * 2048);
     } else {
-      const char* const row = shared.memory + tile + i / 2 * 4096 + k * 1024;
+      const char* const row = shared.memory + tile + panel * 4096 + k * 1024;
 #pragma unroll
       for (uint32_t e = 0; e < 4; ++e)
-        r[e] = *reinterpret_cast<const uint32_t*>(
-            row + (lane_ ^ e / 2 << 4 ^ e % 2 << 5 ^ i % 2 << 6) + e / 2 * 512);
+        r[e] = *reinterpret_cast<const uint32_t*>(row + (lane_ ^ e / 2 << 4 ^ e % 2 << 5 ^ chunk) +
+                                                  e / 2 * 512);
     }
     if constexpr (Rounded) round_factors<T>(r);
   }
@@ -145,8 +149,8 @@ class FragmentReader {
   uint32_t lane_;
 };
 
-/// Sums of a tile in shared memory, a row a run of `columns` floats whose groups of 8 are permuted:
-/// neither the fragments' pairs nor packs of 8 meet often in a bank.
+/// Sums of a tile in shared memory, a row a run of `columns` floats, 8 or a multiple of 32, whose
+/// groups of 8 are permuted: neither the fragments' pairs nor packs of 8 meet often in a bank.
 struct SumTile {
   float* data;
   int columns;
@@ -155,15 +159,16 @@ struct SumTile {
   }
 };
 
-/// The product of tiles by tensor cores: 128 rows x Columns (128, 64 or 32) by four warps, 2 x 2 of
-/// them (4 x 1 for 32 columns). T is bf16, f16, or float as TF32.
-template <class T, int Columns, Major A, Major B>
+/// The product of tiles by tensor cores: Rows x Columns sums by Rows / 32 warps, 64 rows each and
+/// half of the columns, of which they take runs of 16 in turn; of 32 columns, 32 rows and all. Rows
+/// are Major::depth. T is bf16, f16, or float as TF32.
+template <class T, int Columns, Major M, int Rows = 128>
 class MmaProduct {
  public:
   using Element = T;
-  static constexpr int rows = 128, columns = Columns, threads = 128;
-  using RowTile = OperandTile<T, rows, A>;
-  using ColumnTile = OperandTile<T, Columns, B>;
+  static constexpr int rows = Rows, columns = Columns, threads = Rows;
+  using RowTile = OperandTile<T, rows, Major::depth>;
+  using ColumnTile = OperandTile<T, Columns, M>;
   static constexpr uint32_t stage_bytes = RowTile::bytes + ColumnTile::bytes;
 
   /// Reads what the first product of a stage takes, before multiply().
@@ -206,24 +211,19 @@ class MmaProduct {
       for (int j = 0; j < column_tiles; ++j)
 #pragma unroll
         for (int h = 0; h < 2; ++h)
-          store_pack<2>(
-              to.at(first_row() + i * 16 + h * 8 + lane / 4, first_column() + j * 8 + lane % 4 * 2),
-              Pack<float, 2>{{sums_[i][j][2 * h], sums_[i][j][2 * h + 1]}});
+          store_pack<2>(to.at(first_row() + i * 16 + h * 8 + lane / 4,
+                              first_column() + j / 2 * across * 16 + j % 2 * 8 + lane % 4 * 2),
+                        Pack<float, 2>{{sums_[i][j][2 * h], sums_[i][j][2 * h + 1]}});
   }
 
  private:
-  static constexpr int warps_down = Columns == 32 ? 4 : 2;
-  static constexpr int row_tiles = rows / warps_down / 16;
-  static constexpr int column_tiles = Columns / (4 / warps_down) / 8;
+  static constexpr int across = Columns == 32 ? 1 : 2, down = threads / 32 / across;
+  static constexpr int row_tiles = rows / down / 16, column_tiles = Columns / across / 8;
   /// TF32's addresses leave registers for no more.
   static constexpr int column_buffers = sizeof(T) == 4 ? 1 : 2;
 
-  KERNELS_INLINE static int first_row() {
-    return int(threadIdx.x) / 32 % warps_down * row_tiles * 16;
-  }
-  KERNELS_INLINE static int first_column() {
-    return int(threadIdx.x) / 32 / warps_down * column_tiles * 8;
-  }
+  KERNELS_INLINE static int first_row() { return int(threadIdx.x) / 32 % down * row_tiles * 16; }
+  KERNELS_INLINE static int first_column() { return int(threadIdx.x) / 32 / down * 16; }
   KERNELS_INLINE void load_rows(int to, uint32_t stage, int k) {
 #pragma unroll
     for (int i = 0; i < row_tiles; ++i)
@@ -240,8 +240,8 @@ class MmaProduct {
     }
   }
   SharedTiles shared_;
-  FragmentReader<T, RowTile, A> row_reader_{uint32_t(first_row())};
-  FragmentReader<T, ColumnTile, B> column_reader_{uint32_t(first_column())};
+  FragmentReader<T, RowTile, Major::depth> row_reader_{uint32_t(first_row())};
+  FragmentReader<T, ColumnTile, M, across> column_reader_{uint32_t(first_column())};
   float sums_[row_tiles][column_tiles][4] = {};
   // Of this part of the depth, and of the next.
   uint32_t a_[2][row_tiles][4], b_[column_buffers][column_tiles][2];
