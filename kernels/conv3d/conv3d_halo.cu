@@ -24,7 +24,7 @@ void forward_halo(Stream stream, const Conv3dPlan& plan, const Conv3dOptions& o,
   const HaloProblem p = halo_problem(Conv3dPass::forward, plan, o, x, w, y);
   dispatch_activation("conv3d", x.dtype, [&]<class T>(T) {
     const bool few = plan.columns <= 32;
-    launch(few ? "conv3d.forward_halo_few" : "conv3d.forward_halo",
+    launch("conv3d.forward",
            few                 ? forward_halo_few_kernel<T>
            : plan.columns % 64 ? forward_halo_kernel<T, 6>
                                : forward_halo_kernel<T, 8>,

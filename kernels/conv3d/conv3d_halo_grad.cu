@@ -24,7 +24,7 @@ void grad_input_halo(Stream stream, const Conv3dPlan& plan, const Conv3dOptions&
   const HaloProblem p = halo_problem(Conv3dPass::grad_input, plan, o, dy, w, dx);
   dispatch_activation("conv3d", dy.dtype, [&]<class T>(T) {
     const bool few = plan.columns <= 32;
-    launch(few ? "conv3d.grad_input_halo_few" : "conv3d.grad_input_halo",
+    launch("conv3d.grad_input",
            few                 ? grad_input_halo_few_kernel<T>
            : plan.columns % 64 ? grad_input_halo_kernel<T, 6>
                                : grad_input_halo_kernel<T, 8>,

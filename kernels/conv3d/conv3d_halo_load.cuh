@@ -20,7 +20,7 @@ struct HaloProblem {
   int results[3], sources[3], first[3];  ///< see Conv3dHaloAxis
   int bits[3], extent[3];    ///< a box has 1 << bits pixels along an axis, with halo extent
   int taps[3], shift[3];     ///< steps of a box and chunk; how many rows further each reads
-  int window, window_shift;  ///< taps of a step, which lie on one axis; see multiply_halo
+  int window, window_shift;  ///< taps of a step, which lie on one axis; see multiply_window
   int64_t tap_stride[3], window_stride, first_weight;  ///< of weights, in elements
   int64_t source_stride[4], weight_stride;
   int64_t depth, columns, tiles;
