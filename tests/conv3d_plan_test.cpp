@@ -179,6 +179,7 @@ TEST(Conv3dPlan, RefusesWhatCannotBe) {
   const std::string layer = " for " + text(p) + " on ";
   EXPECT_EQ(refused({.algorithm = pointwise}),
             "conv3d: pointwise takes filters of one tap without padding, got " + text(p));
+  EXPECT_EQ(refused({.algorithm = 6}), "conv3d: expected an algorithm below 6, got 6");
   EXPECT_EQ(refused({.algorithm = gemm, .columns = 48}),
             "conv3d: no plan gemm columns=48" + layer +
                 "H200: its tiles have other numbers of columns, as 128");

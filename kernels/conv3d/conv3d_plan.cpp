@@ -107,28 +107,12 @@ const Conv3dPlan& Conv3dChoice::best() const {
        offered_ ? refusal(refused_, load_of_refused_) : "nothing was offered");
 }
 
-/// Whatever is asked of an algorithm that has no planner yet.
-static Conv3dPlan unplanned(const Conv3dProblem& p, const Shape& y, const Conv3dOverride& o) {
-  Conv3dPlan plan{.rows = 128, .columns = 64, .stages = 3};
-  plan.algorithm = Conv3dAlgorithm(o.algorithm);
-  if (o.columns) plan.columns = o.columns;
-  if (o.stages) plan.stages = o.stages;
-  if (o.splits) plan.splits = o.splits;
-  plan.depth = is_narrow(p.dtype) ? 64 : 32;
-  plan.threads = 128;
-  plan.pixel_tiles = ceil_div(conv3d_pixels(y), plan.rows);
-  return plan;
-}
-
 Conv3dPlan conv3d_plan(const Conv3dProblem& p, const Gpu& gpu, const Conv3dOverride& asked) {
+  check(asked.algorithm < conv3d_algorithms, "conv3d: expected an algorithm below ",
+        conv3d_algorithms, ", got ", asked.algorithm);
   Conv3dChoice choice(p, gpu, asked);
-  const auto has = [&](const Conv3dPlanner* row) { return int(row->algorithm) == asked.algorithm; };
-  if (asked.algorithm >= 0 && std::none_of(std::begin(planners), std::end(planners), has))
-    return unplanned(p, choice.y, asked);
   for (const Conv3dPlanner* planner : planners) {
-    const bool wanted = asked.algorithm >= 0 ? int(planner->algorithm) == asked.algorithm
-                                             : planner->chosen[size_t(p.pass)];
-    if (!wanted) continue;
+    if (asked.algorithm >= 0 && asked.algorithm != int(planner->algorithm)) continue;
     const char* lacks = planner->lacks(p);
     check(!lacks || asked.algorithm < 0, "conv3d: ", name_of(planner->algorithm), " takes ", lacks,
           ", got ", p);

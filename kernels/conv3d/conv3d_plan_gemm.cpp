@@ -169,12 +169,9 @@ void offer_pointwise(Conv3dChoice& choice) {
 }  // namespace
 
 const Conv3dPlanner conv3d_gemm_planner = {
-    Conv3dAlgorithm::gemm,
-    {true, true, true},
-    [](const Conv3dProblem&) -> const char* { return nullptr; },
-    offer_gemm};
+    Conv3dAlgorithm::gemm, [](const Conv3dProblem&) -> const char* { return nullptr; }, offer_gemm};
 
-const Conv3dPlanner conv3d_pointwise_planner = {
-    Conv3dAlgorithm::pointwise, {true, true, false}, pointwise_lacks, offer_pointwise};
+const Conv3dPlanner conv3d_pointwise_planner = {Conv3dAlgorithm::pointwise, pointwise_lacks,
+                                                offer_pointwise};
 
 }  // namespace kinema::kernels

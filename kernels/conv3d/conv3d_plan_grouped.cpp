@@ -46,9 +46,9 @@ const char* grouped_lacks(const Conv3dProblem& p) {
 
 }  // namespace
 
-const Conv3dPlanner conv3d_depthwise_planner = {
-    Conv3dAlgorithm::depthwise, {true, true, true}, depthwise_lacks, offer_grouped};
-const Conv3dPlanner conv3d_grouped_planner = {
-    Conv3dAlgorithm::grouped, {true, true, true}, grouped_lacks, offer_grouped};
+const Conv3dPlanner conv3d_depthwise_planner = {Conv3dAlgorithm::depthwise, depthwise_lacks,
+                                                offer_grouped};
+const Conv3dPlanner conv3d_grouped_planner = {Conv3dAlgorithm::grouped, grouped_lacks,
+                                              offer_grouped};
 
 }  // namespace kinema::kernels

@@ -138,7 +138,6 @@ void offer_halo(Conv3dChoice& choice) {
 
 }  // namespace
 
-const Conv3dPlanner conv3d_halo_planner = {
-    Conv3dAlgorithm::halo, {true, true, false}, halo_lacks, offer_halo};
+const Conv3dPlanner conv3d_halo_planner = {Conv3dAlgorithm::halo, halo_lacks, offer_halo};
 
 }  // namespace kinema::kernels

@@ -108,7 +108,7 @@ const char* lacks(const Conv3dProblem& p) {
 }  // namespace
 
 const Conv3dPlanner conv3d_stem_planner = {
-    Conv3dAlgorithm::stem, {true, false, true}, lacks, [](Conv3dChoice& choice) {
+    Conv3dAlgorithm::stem, lacks, [](Conv3dChoice& choice) {
       if (choice.problem.pass == Conv3dPass::grad_weight) return offer_grad_weight(choice);
       for (const int columns : {64, 32, conv3d_march_columns}) offer_forward(choice, columns);
     }};

@@ -45,8 +45,8 @@ class Conv3dChoice {
 /// An algorithm: what it takes and what it could do.
 struct Conv3dPlanner {
   Conv3dAlgorithm algorithm;
-  std::array<bool, 3> chosen;  ///< without an override, by Conv3dPass
-  /// What a problem lacks for it, as in "filters of one tap"; null: it takes it.
+  /// What a problem lacks for it, as in "filters of one tap", or "forward" for its pass; null: it
+  /// takes the problem.
   const char* (*lacks)(const Conv3dProblem&);
   void (*offer)(Conv3dChoice&);
 };
