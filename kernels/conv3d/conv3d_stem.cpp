@@ -12,8 +12,7 @@ constexpr int64_t most_shared = 1 << 20, most_tiles = 1 << 30;
 
 /// The tile's shape is the one that moves the fewest bytes: those of all slabs, and for each pixel
 /// of a tile, in the image or not, 128 of y.
-void choose_tile(Conv3dStem& s, const Conv3dOptions& o, const Shape& y, int pixels,
-                 const auto& slab_bytes_of) {
+void choose_tile(Conv3dStem& s, const Shape& y, int pixels, const auto& set_slab) {
   double least = 0;
   for (int width = 8; width <= 64; width *= 2) {
     Conv3dStem t = s;
@@ -22,12 +21,17 @@ void choose_tile(Conv3dStem& s, const Conv3dOptions& o, const Shape& y, int pixe
     t.tiles_h = ceil_div(y[2], t.tile_h);
     t.tiles_w = ceil_div(y[3], t.tile_w);
     t.tiles = y[0] * y[1] * t.tiles_h * t.tiles_w;
-    if (t.tiles > most_tiles || !slab_bytes_of(t, o)) continue;
+    if (t.tiles > most_tiles || !set_slab(t)) continue;
     const double bytes = double(t.tiles) * (128. * pixels + double(t.stages) * t.slab_bytes);
     if (s.tile_w && bytes >= least) continue;
     least = bytes;
     s = t;
   }
+}
+
+/// Filters that a block keeps: those of a tile's columns; marching, one for each of its taps.
+int64_t filter_rows(int columns) {
+  return columns == conv3d_march_columns ? columns * conv3d_march_taps : columns;
 }
 
 }  // namespace
@@ -46,7 +50,7 @@ Conv3dStem conv3d_stem(const Conv3dOptions& o, const Shape& x, const Shape& w, D
   s.first = int(start) - s.shift;
   s.words = int(round_up(taps * w[2] * s.run / word, 8));
   s.pitch_bytes = int(s.stages * s.words * 4 + 16);
-  choose_tile(s, o, conv3d_output(o, x, w), pixels, [&](Conv3dStem& t, const Conv3dOptions&) {
+  choose_tile(s, conv3d_output(o, x, w), pixels, [&](Conv3dStem& t) {
     const int64_t elements = s.first + (t.tile_w - 1) * step + s.run + (s.odd ? word : 0);
     const int64_t rows = (t.tile_h - 1) * o.stride[1] + (w[2] - 1) * o.dilation[1] + 1;
     const int64_t row_bytes = round_up(elements * size, 16), bytes = taps * rows * row_bytes;
@@ -57,11 +61,6 @@ Conv3dStem conv3d_stem(const Conv3dOptions& o, const Shape& x, const Shape& w, D
     return true;
   });
   return s;
-}
-
-/// Filters that a block keeps: those of a tile's columns; marching, one for each of its taps.
-int64_t filter_rows(int columns) {
-  return columns == conv3d_march_columns ? columns * conv3d_march_taps : columns;
 }
 
 int64_t conv3d_stem_shared_bytes(const Conv3dStem& s, int columns) {
