@@ -87,8 +87,6 @@ KERNELS_INLINE void multiply(uint32_t pixel, uint32_t step, const int (&offset)[
       if (2 * j >= taps) continue;
       uint32_t a[4];
       ldmatrix(a, pixel + uint32_t(m) * step + uint32_t(offset[j]));
-      if (2 * j + 1 >= Space || 2 * j + 1 >= taps)
-        a[2] = a[3] = 0;  // not what is no tap's, which may be NaN
 #pragma unroll
       for (int k = 0; k < Time; ++k) mma<T>(sums[k][m], a, b[k][j]);
     }
@@ -171,7 +169,8 @@ __global__ void __launch_bounds__((pack_threads<Time, Space>))
   const Conv3dGatherAxis &h = p.h.phase(warp.phase_h()), &w = p.w.phase(warp.phase_w());
   const int taps = h.taps * w.taps;
 
-  // Of lanes 0-15 the first tap of a pair, of lanes 16-31 the second.
+  // Of lanes 0-15 the first tap of a pair, of lanes 16-31 the second; the last alone twice, once
+  // with weights of 0.
   int offset[pairs] = {};
 #pragma unroll
   for (int j = 0; j < pairs; ++j)
@@ -183,12 +182,6 @@ __global__ void __launch_bounds__((pack_threads<Time, Space>))
   const int own =
       warp.row(p, 0, half) * p.h.step * p.pitch + warp.column(p, half) + warp.lane() % 8;
   const uint32_t step = uint32_t((p.across == 1 ? 2 : 1) * p.h.step * p.pitch * pack_bytes);
-  PackWeights<Time, Space> b;
-  if (p.packs_of_group == 1)
-    make_weights<T, Time, Space>(p, warp, f, first_pack + warp.pack(), first_pack + warp.pack(), b);
-  else
-    share_weights<T, Time, Space>(p, warp, f, first_pack, memory);
-
   // Frame i of the block's sources is at.t + first_t + i; tap k of it goes to result i - k.
   const int needed = at.frames + p.taps_t - 1;
   const auto inside = [&](int i) {
@@ -212,6 +205,11 @@ __global__ void __launch_bounds__((pack_threads<Time, Space>))
 
 #pragma unroll 1
   for (int i = 0; i + 1 < p.stages; ++i) load(i, i);
+  PackWeights<Time, Space> b;
+  if (p.packs_of_group == 1)
+    make_weights<T, Time, Space>(p, warp, f, first_pack + warp.pack(), first_pack + warp.pack(), b);
+  else
+    share_weights<T, Time, Space>(p, warp, f, first_pack, memory);
   PackSums<Time> sums = {};
   Tally<2> tally;
   const bool busy = (first_pack + warp.pack()) * 8 < e.to.channels;  // not behind the last pack
