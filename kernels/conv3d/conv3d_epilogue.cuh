@@ -225,6 +225,7 @@ struct ForwardFinish {
                                      const ColumnShare<lanes>& share) const {
     float mean[lanes] = {}, m2[lanes] = {}, count[lanes];
     const auto each = [&](auto f) {
+      if (share.rest <= 0) return;
       for (int row = share.first_row; row < tile.rows; row += share.step()) {
         const float* const v = tile.sums.at(row, share.column);
 #pragma unroll
