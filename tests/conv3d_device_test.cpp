@@ -92,8 +92,11 @@ Array with_such_that_are_none(const Array& a) {
 
 /// What reads a NaN or an infinity of x (of dy, for dx) is what the reference makes of it, and
 /// nothing else is touched. Of dy this does not hold for dw: there padding is a factor 0.
+/// But for narrow types in groups, where they meet the zeros between the groups of a pack of 8
+/// channels and reach all of it: conv3d_depthwise_device_test holds them to the pack.
 TEST(Conv3dDevice, NotFiniteNumbersGoWhereTheReferenceLetsThem) {
   each_layer([](const Layer& layer, Dtype type, const DeviceRun& run) {
+    if (layer.options.groups > 1 && kernels::is_narrow(type)) return;
     const Array x = with_such_that_are_none(random_array(layer.x, type, 1)),
                 w = random_array(layer.w, type, 2), dy = random_array(layer.y(), type, 3);
     const auto all = [&](const kernels::Conv3d& op) -> Pass {
