@@ -18,6 +18,8 @@ file(GLOB EMULATION CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/device/emula
 # kinema_emulated(TARGET SOURCES...): one-line sources that include each .cu, with the flags that
 # device code needs. GCC knows no #pragma unroll; packs of elements are read through casts; calls of
 # the emulation return to the kernel, so that they know its line.
+set(EMULATED_FLAGS -g1 -fno-strict-aliasing -Wno-unknown-pragmas -fno-optimize-sibling-calls
+    -Wno-psabi)
 function(kinema_emulated target)
   set(copies)
   foreach(source ${ARGN})
@@ -29,8 +31,7 @@ function(kinema_emulated target)
     list(APPEND copies ${copy})
   endforeach()
   add_library(${target} OBJECT ${copies})
-  target_compile_options(${target} PRIVATE -g1 -fno-strict-aliasing -Wno-unknown-pragmas
-                         -fno-optimize-sibling-calls -Wno-psabi)
+  target_compile_options(${target} PRIVATE ${EMULATED_FLAGS})
 endfunction()
 
 # kinema_device_code(NAME SOURCES...): NAME_emulated, and beside release code NAME_emulated_race and,

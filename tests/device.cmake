@@ -48,6 +48,38 @@ foreach(source ${DEVICE_TESTS})
   endif()
 endforeach()
 
+# OP_mutants.json plants faults in the device code of an operation (support/make_mutants.py), and
+# OP_mutants.cpp says by which cases each is found: a program of the whole kernels with these.
+file(GLOB MUTANTS CONFIGURE_DEPENDS *_mutants.json)
+if(KINEMA_SANITIZE)
+  set(MUTANTS)
+endif()
+foreach(list ${MUTANTS})
+  get_filename_component(program ${list} NAME_WE)
+  string(REPLACE "_mutants" "" op ${program})
+  set(out ${PROJECT_BINARY_DIR}/mutants/${op})
+  file(GLOB code CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/${op}/*.cu*)
+  set(copies ${out}/mutants.cpp)
+  foreach(source ${code})
+    if(source MATCHES "/([^/]*\\.cu)$")
+      list(APPEND copies ${out}/kernels/${op}/${CMAKE_MATCH_1}.cpp)
+    endif()
+  endforeach()
+  add_custom_command(OUTPUT ${copies}
+    COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/support/make_mutants.py ${list}
+            ${PROJECT_SOURCE_DIR} ${out}
+    DEPENDS ${list} ${code} support/make_mutants.py
+    VERBATIM)
+  add_executable(${program} ${program}.cpp ${copies} support/device_runs_emulated.cpp
+    $<FILTER:$<TARGET_OBJECTS:kernels_emulated>,EXCLUDE,kernels/${op}/>)
+  target_compile_options(${program} PRIVATE ${EMULATED_FLAGS} -O1)
+  target_include_directories(${program} BEFORE PRIVATE ${out})
+  target_link_libraries(${program} PRIVATE kinema_device_test_support emulation)
+  add_test(NAME ${program} COMMAND ${program})
+  set_tests_properties(${program} PROPERTIES LABELS "ci;emulated" TIMEOUT 900 ENVIRONMENT
+                       "OMP_WAIT_POLICY=passive")
+endforeach()
+
 if(KINEMA_CUDA)
   add_executable(gpu_tests ${gpu_objects} support/device_runs_cuda.cpp)
   target_link_libraries(gpu_tests PRIVATE kinema_device_test_support kernels_cuda ${CUDART} dl rt)

@@ -38,8 +38,8 @@ struct Conv3dGradEpilogue {
 /// the epilogue. Gradients, dy being that of the bare sum:
 ///   dx = transposed convolution of dy by w; dw = correlation of x with dy; db = dy over n,t,h,w
 ///   dx has the type of dy; dw and db are f32 (f64 beside f64)
-/// `accumulate` adds to what dx, dw, db hold; else they are overwritten, tails included.
-/// Products of f32 are exact in f32 unless the options ask for TF32 and the backend has it.
+/// `accumulate` adds to what dx, dw, db hold; else they are overwritten, tails included. f32 is
+/// TF32 only if asked for. Devices multiply zeros too: NaN may spread by 0 * NaN (docs/design.md).
 /// Source: Tran et al., C3D, arXiv:1412.0767, section 3; Ji et al., TPAMI 2013, eq. 3.
 /// Errors: ranks, channel counts, types or output sizes that do not fit; groups that do not divide
 /// C and K. Axes of size 0 are no error: the sum over nothing is 0.
