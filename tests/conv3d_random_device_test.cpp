@@ -36,7 +36,8 @@ int64_t padded_weights(const ConvolutionRun& r) {
 }
 
 // A tile of sums has 128 pixels or more however few of them there are: a million weights take the
-// emulation a second. So most layers have few taps if they have many channels.
+// emulation a second. So most layers have few taps if they have many channels; depthwise ones,
+// which have kernels of their own, may have any.
 constexpr int64_t some_weights = 60'000, many_weights = 400'000;
 
 void draw_geometry(Draw& draw, ConvolutionRun& r) {
@@ -45,7 +46,7 @@ void draw_geometry(Draw& draw, ConvolutionRun& r) {
   for (int i = 0; i < 3; ++i) {
     const size_t a = size_t(i);
     r.w[1 + i] = draw.chance(70) ? draw.of(usual_taps) : draw.from(1, 7);
-    while (padded_weights(r) > most && r.w[1 + i] > 1) --r.w[1 + i];
+    while (r.w[4] > 1 && padded_weights(r) > most && r.w[1 + i] > 1) --r.w[1 + i];
     r.options.stride[a] = draw.chance(50) ? 1 : draw.from(1, 3);
     r.options.dilation[a] = draw.chance(70) ? 1 : draw.from(1, 3);
     const int64_t reach = (r.w[1 + i] - 1) * r.options.dilation[a] + 1;
@@ -77,7 +78,7 @@ ConvolutionRun draw_run(Draw& draw) {
 kernels::Conv3dOverride draw_plan(Draw& draw, ConvolutionRun r, Conv3dPass pass) {
   constexpr int columns[] = {0, 32, 64, 128};
   for (int tries = 0; tries < 4 && padded_weights(r) <= many_weights; ++tries) {
-    const int most = int(kernels::Conv3dAlgorithm::pointwise);
+    const int most = kernels::conv3d_algorithms - 1;
     r.plan = {.algorithm = int(draw.chance(50) ? -1 : draw.from(0, most)),
               .columns = draw.of(columns),
               .stages = int(draw.chance(50) ? 0 : draw.from(2, 5)),
