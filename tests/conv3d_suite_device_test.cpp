@@ -19,10 +19,10 @@ constexpr int general = int(Conv3dAlgorithm::gemm);
 /// Products that a pass is shrunk to.
 constexpr double flop_of_pass = 1e6;
 
-// A tile of sums has 128 pixels or more however few of them there are, so that 4 filters of 512
-// channels and 27 taps take the emulation 7 GFLOP. Rows with more weights than these take one pass,
-// which is drawn, by their plan alone; under the race detector or sanitizers those rows are left
-// out, and of the others every eighth is taken.
+// A tile of sums has 128 pixels or more however few of them there are: 512 filters of 512 channels
+// and 27 taps take the emulation 1.8 GFLOP. Rows with more weights than these take one pass, which
+// is drawn, by their plan alone; under the race detector or sanitizers those rows are left out, and
+// of the others every eighth is taken.
 constexpr int64_t many_weights = 250'000;
 constexpr size_t watched_rows_apart = 8;
 
