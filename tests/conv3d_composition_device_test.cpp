@@ -165,10 +165,14 @@ TEST(Conv3dCompositionDevice, PartialsAreTheStatisticsOfABatchNorm) {
 TEST(Conv3dCompositionDevice, MaskIsThatOfARelu) {
   each_layer([](const Layer& layer, Dtype type, const DeviceRun& run) {
     const Array before = random_array(layer.x, type, 4);
+    Array mask = random_array(layer.x, type, 3);
+    std::vector<double> values = mask.values();
+    for (double& v : values) v = std::max(v, 0.0);
+    mask.set(values);
     const std::vector<Array> after =
         on_device(run,
-                  {random_array(layer.y(), type, 1), random_array(layer.w, type, 2),
-                   random_array(layer.x, type, 3), before, before, Array(layer.x, type)},
+                  {random_array(layer.y(), type, 1), random_array(layer.w, type, 2), mask, before,
+                   before, Array(layer.x, type)},
                   [&](Stream s, const std::vector<View>& v) {
                     const Operations op = operations();
                     op.conv.grad_input(s, layer.options, v[0], v[1], v[3],

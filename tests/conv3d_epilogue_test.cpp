@@ -105,7 +105,8 @@ TEST(Conv3dEpilogue, PartialsAreThoseOfABatchNorm) {
 
 TEST(Conv3dEpilogue, TheMaskIsThatOfARelu) {
   each_problem([](const Problem& p, const Conv3d& op, Dtype type) {
-    const Tensor dy = random(p.y(), 1, type), w = random(p.w, 2, type), mask = random(p.x, 3, type);
+    const Tensor dy = random(p.y(), 1, type), w = random(p.w, 2, type),
+                 mask = relu(random(p.x, 3, type));
     for (bool accumulate : {false, true}) {
       const Tensor dx = random(p.x, 4, type), plain = random(p.x, 4, type);
       op.grad_input({}, p.options, dy.view(), w.view(), plain.view(), {.accumulate = accumulate});
