@@ -105,6 +105,7 @@ TEST(Conv3dEpilogue, PartialsAreThoseOfABatchNorm) {
 
 TEST(Conv3dEpilogue, TheMaskIsThatOfARelu) {
   each_problem([](const Problem& p, const Conv3d& op, Dtype type) {
+    const BackendScope reference(Backend::reference);
     const Tensor dy = random(p.y(), 1, type), w = random(p.w, 2, type),
                  mask = relu(random(p.x, 3, type));
     for (bool accumulate : {false, true}) {
@@ -112,7 +113,6 @@ TEST(Conv3dEpilogue, TheMaskIsThatOfARelu) {
       op.grad_input({}, p.options, dy.view(), w.view(), plain.view(), {.accumulate = accumulate});
       op.grad_input({}, p.options, dy.view(), w.view(), dx.view(),
                     {.accumulate = accumulate, .mask = mask.view()});
-      const BackendScope reference(Backend::reference);
       EXPECT_EQ(doubles(dx), doubles(through_relu(mask, plain)));
       EXPECT_TRUE(tail_is_zero(dx));
     }
