@@ -19,8 +19,6 @@ struct Conv3dGatherAxis {
 /// with a gather of its own whose taps are those that reach it: no product with a zero between.
 struct Conv3dGather {
   Conv3dGatherAxis axis[3];  ///< t, h, w
-  int64_t results() const { return int64_t(axis[0].results) * axis[1].results * axis[2].results; }
-  int64_t taps() const { return int64_t(axis[0].taps) * axis[1].taps * axis[2].taps; }
 };
 
 inline Conv3dGather conv3d_forward_gather(const Conv3dOptions& o, const Shape& x, const Shape& w,
