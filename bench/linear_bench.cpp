@@ -15,12 +15,12 @@ int main(int argc, char** argv) {
     for (auto backend : {kernels::Backend::cpu, kernels::Backend::reference}) {
       const auto& op = kernels::linear(backend);
       bench::add(bench::name("linear.forward", backend, detail), bytes, flop, [=] {
-        op.forward({}, x.view(), w.view(), y.view(), {b.view(), true});
+        op.forward({}, {}, x.view(), w.view(), y.view(), {b.view(), true});
       });
       bench::add(bench::name("linear.grad_input", backend, detail), bytes, flop,
-                 [=] { op.grad_input({}, y.view(), w.view(), x.view(), false); });
+                 [=] { op.grad_input({}, {}, y.view(), w.view(), x.view(), false); });
       bench::add(bench::name("linear.grad_weight", backend, detail), bytes, flop,
-                 [=] { op.grad_weight({}, x.view(), y.view(), w.view(), false); });
+                 [=] { op.grad_weight({}, {}, x.view(), y.view(), w.view(), false); });
     }
   }
   return bench::run(argc, argv);

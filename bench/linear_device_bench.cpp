@@ -22,13 +22,14 @@ void add_rows(const Settings& s, const kernels::LinearCase& c, Dtype type, std::
                    .flop = 2 * double(x.size()) * double(c.out),
                    .flop_rate = flop_rate(type)});
   };
-  add("forward", type,
-      [&op](Stream stream, View in, View by, View out) { op.forward(stream, in, by, out, {}); });
+  add("forward", type, [&op](Stream stream, View in, View by, View out) {
+    op.forward(stream, {}, in, by, out, {});
+  });
   add("grad_input", type, [&op](Stream stream, View in, View by, View out) {
-    op.grad_input(stream, out, by, in, false);
+    op.grad_input(stream, {}, out, by, in, false);
   });
   add("grad_weight", Dtype::f32, [&op](Stream stream, View in, View by, View out) {
-    op.grad_weight(stream, in, out, by, false);
+    op.grad_weight(stream, {}, in, out, by, false);
   });
 }
 

@@ -1,6 +1,7 @@
 #include "kernels/linear/linear.h"
 #include "kernels/linear/linear_cases.h"
 #include "tests/support/device_check.h"
+#include "tests/support/tf32.h"
 
 namespace kinema::test {
 namespace {
@@ -38,7 +39,7 @@ void expect_pass(const std::vector<Array>& arrays, const std::string& name, cons
 void expect_layer(const Layer& l, bool relu) {
   expect_pass({l.x, l.w, l.b, l.y}, "linear.forward",
               [=](const Linear& op, Stream s, const std::vector<View>& v) {
-                op.forward(s, v[0], v[1], v[3], {.bias = relu ? v[2] : View{}, .relu = relu});
+                op.forward(s, {}, v[0], v[1], v[3], {.bias = relu ? v[2] : View{}, .relu = relu});
               });
   for (bool accumulate : {false, true}) {
     // Random sums to add to, else what must be overwritten.
@@ -47,11 +48,11 @@ void expect_layer(const Layer& l, bool relu) {
     };
     expect_pass({l.dy, l.w, held(l.dx)}, "linear.grad_input",
                 [=](const Linear& op, Stream s, const std::vector<View>& v) {
-                  op.grad_input(s, v[0], v[1], v[2], accumulate);
+                  op.grad_input(s, {}, v[0], v[1], v[2], accumulate);
                 });
     expect_pass({l.x, l.dy, held(l.dw)}, "linear.grad_weight",
                 [=](const Linear& op, Stream s, const std::vector<View>& v) {
-                  op.grad_weight(s, v[0], v[1], v[2], accumulate);
+                  op.grad_weight(s, {}, v[0], v[1], v[2], accumulate);
                 });
     expect_pass({l.dy, held(l.db)}, "linear.grad_bias",
                 [=](const Linear& op, Stream s, const std::vector<View>& v) {
@@ -71,6 +72,34 @@ TEST(LinearDevice, EveryPassAgreesWithTheReference) {
 TEST(LinearDevice, TakesSlices) {
   for (Layout layout : {Layout::odd_slice, Layout::slice, Layout::strided})
     for (Dtype type : device_types) expect_layer(Layer({17, 24, 12}, type, layout), true);
+}
+
+/// With the option, f32 is what TF32 factors give in exact arithmetic, and without it is not.
+TEST(LinearDevice, IsTf32OnlyWhereAsked) {
+  const Layer l({40, 24, 36}, Dtype::f32, Layout::fresh);
+  const auto product = [](const Linear& op, bool tf32, int pass) -> Pass {
+    return [&op, tf32, pass](Stream s, const std::vector<View>& v) {
+      if (pass == 0) op.forward(s, {tf32}, v[0], v[1], v[2], {});
+      if (pass == 1) op.grad_input(s, {tf32}, v[0], v[1], v[2], false);
+      if (pass == 2) op.grad_weight(s, {tf32}, v[0], v[1], v[2], false);
+    };
+  };
+  const std::vector<Array> passes[] = {{l.x, l.w, l.y}, {l.dy, l.w, l.dx}, {l.x, l.dy, l.dw}};
+  for (int pass = 0; pass < 3; ++pass) {
+    const std::vector<Array>& a = passes[pass];
+    const Pass exact = product(kernels::linear_reference, false, pass);
+    const Array wanted = on_host(a, exact).back(),
+                cut = on_host({rounded_to_tf32(a[0]), rounded_to_tf32(a[1]), a[2]}, exact).back();
+    for (const DeviceRun& run : device_runs()) {
+      const Linear& op =
+          *(run.backend == Backend::cuda ? &kernels::linear_cuda : &kernels::linear_emulated);
+      const Array with = on_device(run, a, product(op, true, pass)).back(),
+                  without = on_device(run, a, product(op, false, pass)).back();
+      EXPECT_LE(error(with, cut), bound) << run.name << " pass " << pass;
+      EXPECT_GT(error(with, wanted), 10 * bound) << run.name << " pass " << pass;
+      EXPECT_LE(error(without, wanted), bound) << run.name << " pass " << pass;
+    }
+  }
 }
 
 }  // namespace

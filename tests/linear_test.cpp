@@ -26,13 +26,13 @@ TEST(Linear, EveryPassAgreesWithTheReference) {
         for (int i = 0; i < 2; ++i) {
           const auto& op = kernels::linear(both[i]);
           y[i] = poisoned(dy.shape(), type);
-          op.forward({}, x.view(), w.view(), y[i].view(), {.bias = b.view(), .relu = again});
+          op.forward({}, {}, x.view(), w.view(), y[i].view(), {.bias = b.view(), .relu = again});
           dx[i] = poisoned(x.shape(), type), dw[i] = poisoned(w.shape()),
           db[i] = poisoned(b.shape());
           for (bool accumulate :
                again ? std::vector<bool>{false, true} : std::vector<bool>{false}) {
-            op.grad_input({}, dy.view(), w.view(), dx[i].view(), accumulate);
-            op.grad_weight({}, x.view(), dy.view(), dw[i].view(), accumulate);
+            op.grad_input({}, {}, dy.view(), w.view(), dx[i].view(), accumulate);
+            op.grad_weight({}, {}, x.view(), dy.view(), dw[i].view(), accumulate);
             op.grad_bias({}, dy.view(), db[i].view(), accumulate);
           }
           for (const Tensor& t : {y[i], dx[i], dw[i], db[i]})
@@ -69,13 +69,13 @@ TEST(Linear, ReadsSlicesAndLeavesNeighboursAlone) {
       const kernels::LinearEpilogue e{.bias = b.view(), .relu = true};
       Tensor y = empty({6, 5}, type), want_dx = empty({6, 7}, type), want_dw = empty({5, 7}),
              want_db = empty({5});
-      op.forward({}, x.view(), w.view(), y.view(), e);
-      op.grad_input({}, y.view(), w.view(), want_dx.view(), false);
-      op.grad_weight({}, x.view(), y.view(), want_dw.view(), false);
+      op.forward({}, {}, x.view(), w.view(), y.view(), e);
+      op.grad_input({}, {}, y.view(), w.view(), want_dx.view(), false);
+      op.grad_weight({}, {}, x.view(), y.view(), want_dw.view(), false);
       op.grad_bias({}, y.view(), want_db.view(), false);
-      op.forward({}, from.part.view(), weights.part.view(), to.part.view(), e);
-      op.grad_input({}, to.part.view(), weights.part.view(), dx.part.view(), false);
-      op.grad_weight({}, from.part.view(), to.part.view(), dw.part.view(), false);
+      op.forward({}, {}, from.part.view(), weights.part.view(), to.part.view(), e);
+      op.grad_input({}, {}, to.part.view(), weights.part.view(), dx.part.view(), false);
+      op.grad_weight({}, {}, from.part.view(), to.part.view(), dw.part.view(), false);
       op.grad_bias({}, to.part.view(), db.part.view(), false);
       // sgemm may take another path for another pitch: as exact, not the same bits.
       EXPECT_LE(error(to.part, y), bound(7) + rounding(type)) << backend;
@@ -89,8 +89,8 @@ TEST(Linear, ReadsSlicesAndLeavesNeighboursAlone) {
         const Tensor part{x.storage, rows, nullptr}, dense = empty(rows.shape, type);
         copy(part, dense);
         Tensor got = empty({rows.shape[0], 5}, type), want = empty({rows.shape[0], 5}, type);
-        op.forward({}, rows, w.view(), got.view(), e);
-        op.forward({}, dense.view(), w.view(), want.view(), e);
+        op.forward({}, {}, rows, w.view(), got.view(), e);
+        op.forward({}, {}, dense.view(), w.view(), want.view(), e);
         EXPECT_LE(error(got, want), bound(7) + rounding(type)) << backend;
       }
     }
@@ -169,9 +169,9 @@ TEST(Linear, RefusesWhatDoesNotFit) {
             "linear: x, w and y must have one type, got f32, f64 and f32");
   for (Backend backend : both) {
     const auto& op = kernels::linear(backend);
-    EXPECT_EQ(refusal([&] { op.grad_input({}, x.view(), w.view(), x.view(), false); }),
+    EXPECT_EQ(refusal([&] { op.grad_input({}, {}, x.view(), w.view(), x.view(), false); }),
               "linear: y must be [2,4], got [2,3]");
-    EXPECT_EQ(refusal([&] { op.grad_weight({}, x.view(), x.view(), w.view(), false); }),
+    EXPECT_EQ(refusal([&] { op.grad_weight({}, {}, x.view(), x.view(), w.view(), false); }),
               "linear: y must be [2,4], got [2,3]");
     EXPECT_EQ(refusal([&] { op.grad_bias({}, w.view(), random({2}).view(), false); }),
               "linear: db must be f32 [3], got f32 [2]");

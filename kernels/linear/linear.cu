@@ -29,19 +29,22 @@ View filters(const View& v) {
 
 }  // namespace
 
-void forward(Stream stream, View x, View w, View y, const LinearEpilogue& e) {
+void forward(Stream stream, const LinearOptions& o, View x, View w, View y,
+             const LinearEpilogue& e) {
   check_linear(x, w, y, e);
-  op().forward(stream, {}, pixels(x), filters(w), pixels(y), {.bias = e.bias, .relu = e.relu});
+  op().forward(stream, {.tf32 = o.tf32}, pixels(x), filters(w), pixels(y),
+               {.bias = e.bias, .relu = e.relu});
 }
 
-void grad_input(Stream stream, View dy, View w, View dx, bool accumulate) {
+void grad_input(Stream stream, const LinearOptions& o, View dy, View w, View dx, bool accumulate) {
   check_linear(dx, w, dy);
-  op().grad_input(stream, {}, pixels(dy), filters(w), pixels(dx), {.accumulate = accumulate});
+  op().grad_input(stream, {.tf32 = o.tf32}, pixels(dy), filters(w), pixels(dx),
+                  {.accumulate = accumulate});
 }
 
-void grad_weight(Stream stream, View x, View dy, View dw, bool accumulate) {
+void grad_weight(Stream stream, const LinearOptions& o, View x, View dy, View dw, bool accumulate) {
   check_linear_weight(x, dy, dw);
-  op().grad_weight(stream, {}, pixels(x), pixels(dy), filters(dw), accumulate);
+  op().grad_weight(stream, {.tf32 = o.tf32}, pixels(x), pixels(dy), filters(dw), accumulate);
 }
 
 void grad_bias(Stream stream, View dy, View db, bool accumulate) {

@@ -1,6 +1,7 @@
 #pragma once
 #include "kernels/base/backend.h"
 #include "kernels/base/view.h"
+#include "kernels/linear/linear_options.h"
 
 namespace kinema::kernels {
 
@@ -17,12 +18,13 @@ struct LinearEpilogue {
 ///                                           for all; stored values are rounded once
 /// Gradients, dy being that of the bare sum: dx = dy w; dw = dy^T x; db[k] = sum over r of dy[r,k];
 /// dx of dy's type, dw and db f32 (f64 beside f64)
-/// `accumulate` adds to what dx, dw, db hold; else they are overwritten, tails included.
+/// `accumulate` adds to what dx, dw, db hold; else they are overwritten, tails included. f32 is
+/// TF32 only if asked for, and nowhere on the CPU.
 /// Errors: shapes or types that do not fit. Axes of size 0 are no error: the sum over nothing is 0.
 struct Linear {
-  void (*forward)(Stream, View x, View w, View y, const LinearEpilogue&);
-  void (*grad_input)(Stream, View dy, View w, View dx, bool accumulate);
-  void (*grad_weight)(Stream, View x, View dy, View dw, bool accumulate);
+  void (*forward)(Stream, const LinearOptions&, View x, View w, View y, const LinearEpilogue&);
+  void (*grad_input)(Stream, const LinearOptions&, View dy, View w, View dx, bool accumulate);
+  void (*grad_weight)(Stream, const LinearOptions&, View x, View dy, View dw, bool accumulate);
   void (*grad_bias)(Stream, View dy, View db, bool accumulate);
 };
 extern const Linear linear_reference, linear_cpu;

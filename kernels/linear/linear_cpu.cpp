@@ -71,7 +71,7 @@ View columns(const View& v, int64_t first, int64_t count) {
   return part;
 }
 
-void forward(Stream, View x, View w, View y, const LinearEpilogue& e) {
+void forward(Stream, const LinearOptions&, View x, View w, View y, const LinearEpilogue& e) {
   check_linear(x, w, y, e);
   const InF32 from(x, InF32::load), to(y, InF32::leave);
   each_part(w, [&](int64_t first, const View& rows) {
@@ -81,7 +81,7 @@ void forward(Stream, View x, View w, View y, const LinearEpilogue& e) {
   to.store(y);
 }
 
-void grad_input(Stream, View dy, View w, View dx, bool accumulate) {
+void grad_input(Stream, const LinearOptions&, View dy, View w, View dx, bool accumulate) {
   check_linear(dx, w, dy);
   const bool rounded = is_narrow(dx.dtype);
   const InF32 from(dy, InF32::load), to(dx, InF32::leave);
@@ -92,7 +92,7 @@ void grad_input(Stream, View dy, View w, View dx, bool accumulate) {
   to.store(dx, accumulate);
 }
 
-void grad_weight(Stream, View x, View dy, View dw, bool accumulate) {
+void grad_weight(Stream, const LinearOptions&, View x, View dy, View dw, bool accumulate) {
   check_linear_weight(x, dy, dw);
   const InF32 from(x, InF32::load), grad(dy, InF32::load);
   multiply('T', 'N', x.shape[0], grad.view, from.view, dw, accumulate);

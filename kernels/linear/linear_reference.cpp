@@ -21,7 +21,7 @@ double at(const View& v, int64_t row, int64_t column) {
   return double(data<const T>(v)[row * v.stride(0) + column]);
 }
 
-void forward(Stream, View x, View w, View y, const LinearEpilogue& e) {
+void forward(Stream, const LinearOptions&, View x, View w, View y, const LinearEpilogue& e) {
   check_linear(x, w, y, e);
   dispatch_float("linear", x.dtype, [&]<class T>(T) {
     each<T>(y, false, [&](int64_t r, int64_t k) {
@@ -32,7 +32,7 @@ void forward(Stream, View x, View w, View y, const LinearEpilogue& e) {
   });
 }
 
-void grad_input(Stream, View dy, View w, View dx, bool accumulate) {
+void grad_input(Stream, const LinearOptions&, View dy, View w, View dx, bool accumulate) {
   check_linear(dx, w, dy);
   dispatch_float("linear", dx.dtype, [&]<class T>(T) {
     each<T>(dx, accumulate, [&](int64_t r, int64_t i) {
@@ -43,7 +43,7 @@ void grad_input(Stream, View dy, View w, View dx, bool accumulate) {
   });
 }
 
-void grad_weight(Stream, View x, View dy, View dw, bool accumulate) {
+void grad_weight(Stream, const LinearOptions&, View x, View dy, View dw, bool accumulate) {
   check_linear_weight(x, dy, dw);
   dispatch_float("linear", x.dtype, [&]<class T>(T) {
     each<Wide<T>>(dw, accumulate, [&](int64_t k, int64_t i) {

@@ -1,6 +1,7 @@
 #include <sstream>
 #include "tests/support/conv3d_device.h"
 #include "tests/support/device_conv3d_tiles.h"
+#include "tests/support/tf32.h"
 
 namespace kinema::test {
 
@@ -26,24 +27,10 @@ namespace {
 
 constexpr double sum_bound = 1e-5;  // the design's for f32
 
-/// x with 10 bits of mantissa, ties away from 0, as tensor cores are given TF32.
-double tf32(double x) {
-  auto bits = __builtin_bit_cast(uint32_t, float(x));
-  bits = (bits + 0x1000u) & ~0x1fffu;
-  return double(__builtin_bit_cast(float, bits));
-}
-Array rounded(const Array& a) {
-  Array copy = a.clone();
-  std::vector<double> values = a.values();
-  for (double& v : values) v = tf32(v);
-  copy.set(values);
-  return copy;
-}
-
 /// What the last array gets: by how much TF32 changes it, which rounds the factors, arrays 0 and 1.
 double tf32_error(const std::vector<Array>& arrays, const Pass& pass) {
   std::vector<Array> narrow = arrays;
-  for (size_t i : {0u, 1u}) narrow[i] = rounded(arrays[i]);
+  for (size_t i : {0u, 1u}) narrow[i] = rounded_to_tf32(arrays[i]);
   return 2 * error(on_host(narrow, pass).back(), on_host(arrays, pass).back());
 }
 
