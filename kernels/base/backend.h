@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <ostream>
+#include <string>
 #include "kernels/base/error.h"
 
 namespace kinema::kernels {
@@ -45,12 +46,15 @@ struct Backends {
   const Op* meta = nullptr;
 };
 
-/// The implementation of `op` for `backend`; throws where the operation or this build has none.
+/// The implementation of `op` for `backend`; throws Unsupported where the operation or this build
+/// has none.
 template <class Op>
 const Op& select(const char* op, Backend backend, const Backends<Op>& all) {
   const Op* const table[] = {all.reference, all.cpu, all.cuda, all.cudnn, all.emulated, all.meta};
   const Op* impl = table[int(backend)];
-  check(impl, op, ": this build has no implementation for backend ", backend);
+  if (!impl)
+    throw Unsupported(std::string(op) + ": this build has no implementation for backend " +
+                      name_of(backend));
   return *impl;
 }
 

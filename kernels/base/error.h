@@ -10,6 +10,11 @@ struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A backend has not what was asked for, which another may have. Thrown before any work is done.
+struct Unsupported : Error {
+  using Error::Error;
+};
+
 /// Throws Error with the joined `parts`.
 template <class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
