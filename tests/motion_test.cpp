@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <complex>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <numbers>
 #include <numeric>
 #include "engine/data/dataset.h"
+#include "engine/data/lists.h"
 #include "engine/data/sampling.h"
 #include "engine/data/video.h"
 #include "tests/support/check.h"
@@ -306,6 +308,36 @@ TEST(Motion, WritesWhatItRenders) {
     // the rounding back.
     EXPECT_LE(worst, 3) << d.samples[i].path;
   }
+}
+
+TEST(Motion, KeepsItsFramesWithoutVideosThatAListNames) {
+  const Folder folder;
+  const MotionOptions o{.seed = 2, .size = 32, .frames = 5, .clips = 2};
+  const auto warn = [](const std::string& sentence) { ADD_FAILURE() << sentence; };
+  FrameCache cache(folder.path / "cache", warn);
+  generate_motion_frames((folder.path / "motion").string(), cache, o, 2);
+  const Dataset d = read_csv((folder.path / "motion/list.csv").string(), {.files_exist = false});
+  EXPECT_EQ(d.classes, motion_classes());
+  ASSERT_EQ(d.samples.size(), 24u);
+  for (const Sample& s : d.samples) {
+    const Recipe whole{.short_side = 32, .height = 32, .width = 32};
+    const auto kept = cache.find(name_of(d, s), s.path, whole);
+    ASSERT_TRUE(kept) << s.path;
+    ASSERT_EQ(kept->frames(), 5);
+    const int64_t clip = (&s - d.samples.data()) % 2;
+    const Tensor drawn = render_motion(o, s.label, clip);
+    for (int64_t t = 0; t < 5; ++t)
+      for (int64_t y = 0; y < 32; ++y)
+        EXPECT_EQ(std::memcmp(
+                      data<uint8_t>(kept->frame(t)) + y * 96,
+                      data<uint8_t>(drawn.view().slice(1, t, 1)) + y * drawn.view().stride(2), 96),
+                  0);
+  }
+  // Refused before anything is drawn.
+  std::ofstream(folder.path / "taken") << "a file";
+  EXPECT_EQ(
+      refusal([&] { generate_motion_frames((folder.path / "taken").string(), cache, o, 1); }),
+      "motion: cannot make the folder " + (folder.path / "taken").string() + " (Not a directory)");
 }
 
 TEST(Motion, FinishesWhatWasBegunAndLeavesOthersAlone) {

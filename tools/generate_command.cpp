@@ -10,7 +10,7 @@ namespace kinema::tools {
 namespace {
 
 struct Settings {
-  std::string what, out;
+  std::string what, out, frame_cache;
   engine::video::MotionOptions motion;
   int64_t seed = 1, threads = 0;
 };
@@ -21,13 +21,21 @@ int generate(const Settings& s) {
   as_usage([&] { engine::video::check_motion(s.motion); });
   engine::train::ProgressLine line;
   const auto began = std::chrono::steady_clock::now();
-  engine::video::generate_motion(s.out, s.motion, int(s.threads), [&](int64_t done, int64_t all) {
+  const auto progress = [&](int64_t done, int64_t all) {
     if (!line.due() && done < all) return;
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
     const double rate = double(done) / std::max(took.count(), 1e-9);
     line.show(fmt::format("generate motion: {}/{} clips  {:.1f} clips/s  ETA {}", done, all, rate,
                           engine::train::clock_text(double(all - done) / rate)));
-  });
+  };
+  if (s.frame_cache.empty()) {
+    engine::video::generate_motion(s.out, s.motion, int(s.threads), progress);
+  } else {
+    engine::video::FrameCache cache(s.frame_cache, [](const std::string& text) {
+      std::fprintf(stderr, "generate: warning: %s\n", text.c_str());
+    });
+    engine::video::generate_motion_frames(s.out, cache, s.motion, int(s.threads), progress);
+  }
   line.end();
   std::printf("%s\n", fmt::format("{} classes x {} clips of {} frames, {}x{} pixels, in {}",
                                   engine::video::motion_classes().size(), s.motion.clips,
@@ -42,6 +50,9 @@ std::function<int()> define(Options& options) {
   options.add("--out", s->out,
               "folder to write: one folder a class; new, empty or of a run that "
               "was interrupted");
+  options.add("--frame-cache", s->frame_cache,
+              "folder for the frames themselves, in place of videos: train with --data "
+              "OUT/list.csv and this --frame-cache, without FFmpeg");
   options.add("--clips", s->motion.clips, "clips of each class", 1, most_steps);
   options.add("--frames", s->motion.frames, "frames of a clip", 2);
   options.add("--size", s->motion.size, "height and width, pixels", 16);

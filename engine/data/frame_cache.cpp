@@ -113,18 +113,32 @@ fs::path FrameCache::file_of(const std::string& name, const std::string& path,
   if (const std::optional<FileStamp> s = stamp_of(path))
     return folder_ /
            (prefix + std::to_string(s->bytes) + "-" + std::to_string(s->modified) + ".safetensors");
-  fs::path found;
-  std::error_code failed;
-  for (fs::directory_iterator it(folder_, failed), end; !failed && it != end;
-       it.increment(failed)) {
-    const std::string entry = it->path().filename().string();
-    if (!entry.starts_with(prefix) || !entry.ends_with(".safetensors")) continue;
-    check(found.empty(), "data: ", folder_.string(), " keeps frames of several states of ", name,
-          " (", found.filename().string(), ", ", entry, "), and ", path,
-          " is not there to tell which; remove the older");
-    found = it->path();
+  return any_state(prefix, name, path);
+}
+
+/// The file of a video that is not there; empty if there is none. The folder is listed once, and
+/// again for what was not in it: a list a video would make an epoch quadratic.
+fs::path FrameCache::any_state(const std::string& prefix, const std::string& name,
+                               const std::string& path) const {
+  const std::lock_guard lock(mutex_);
+  if (!listed_.count(prefix)) {
+    listed_.clear();
+    std::error_code failed;
+    for (fs::directory_iterator it(folder_, failed), end; !failed && it != end;
+         it.increment(failed)) {
+      const std::string entry = it->path().filename().string();
+      const size_t dash = entry.find('-');
+      if (dash != std::string::npos && entry.ends_with(".safetensors"))
+        listed_[entry.substr(0, dash + 1)].push_back(it->path());
+    }
   }
-  return found;
+  const auto found = listed_.find(prefix);
+  if (found == listed_.end()) return {};
+  const std::vector<fs::path>& files = found->second;
+  check(files.size() == 1, "data: ", folder_.string(), " keeps frames of several states of ", name,
+        " (", files[0].filename().string(), ", ", files.back().filename().string(), "), and ", path,
+        " is not there to tell which; remove the older");
+  return files[0];
 }
 
 std::shared_ptr<const CachedVideo> FrameCache::find(const std::string& name,
@@ -145,8 +159,9 @@ std::shared_ptr<const CachedVideo> FrameCache::find(const std::string& name,
 bool FrameCache::keep(const std::string& name, const std::string& path, const Recipe& recipe,
                       int64_t frames, FrameSize size,
                       const std::function<void(const Take&)>& fill) {
-  const fs::path file = writes_ ? file_of(name, path, recipe) : fs::path();
-  if (file.empty()) return false;
+  if (!writes_) return false;
+  const fs::path file = stamp_of(path) ? file_of(name, path, recipe)
+                                       : folder_ / (prefix_of(name, recipe) + "made.safetensors");
   std::exception_ptr thrown;  // by fill: not a matter of the disk
   try {
     io::write_whole(file, [&](std::ostream& out) {

@@ -2,8 +2,11 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <vector>
 #include "engine/data/transform.h"
 
 namespace kinema::engine::video {
@@ -47,6 +50,7 @@ class FrameCache {
 
   /// Hands `fill` a function that takes the frames, from the first to the last, and keeps them;
   /// false where they could not be kept. What `fill` throws passes through; nothing is kept then.
+  /// Without a file at `path` they are frames that were never a video.
   using Take = std::function<void(const View& frame)>;
   bool keep(const std::string& name, const std::string& path, const Recipe& recipe, int64_t frames,
             FrameSize size, const std::function<void(const Take&)>& fill);
@@ -54,11 +58,15 @@ class FrameCache {
  private:
   std::filesystem::path file_of(const std::string& name, const std::string& path,
                                 const Recipe& recipe) const;
+  std::filesystem::path any_state(const std::string& prefix, const std::string& name,
+                                  const std::string& path) const;
   void stop_writing(const std::string& why);
 
   std::filesystem::path folder_;
   Warn warn_;
-  std::mutex mutex_;  // of warn_
+  mutable std::mutex mutex_;  // of warn_ and listed_
+  /// Files by what their names begin with, as the folder was last listed.
+  mutable std::map<std::string, std::vector<std::filesystem::path>> listed_;
   std::atomic<bool> writes_ = true;
 };
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 #include "engine/data/video_writer.h"
+#include "engine/io/files.h"
 
 namespace kinema::engine::video {
 
@@ -57,13 +58,35 @@ void write_clip(const fs::path& path, const MotionOptions& o, int64_t label, int
   writer.close();
 }
 
+/// "CLASS/00000.mp4".
+std::string name_of_clip(int64_t label, int64_t clip) {
+  char name[32];
+  std::snprintf(name, sizeof(name), "/%05lld.mp4", static_cast<long long>(clip));
+  return motion_classes()[size_t(label)] + name;
+}
+
+/// Under any recipe that takes whole frames of the clips' own size.
+void keep_clip(FrameCache& cache, const std::string& name, const MotionOptions& o, int64_t label,
+               int64_t clip) {
+  const Tensor frames = render_motion(o, label, clip);
+  const Recipe whole{.short_side = o.size, .height = o.size, .width = o.size};
+  const bool kept =
+      cache.keep(name, "", whole, o.frames, {o.size, o.size}, [&](const FrameCache::Take& take) {
+        for (int64_t t = 0; t < o.frames; ++t) take(frames.view().slice(1, t, 1));
+      });
+  check(kept, "motion: the frames of ", name, " could not be kept");
+}
+
 /// The clips of all classes, shared out one by one; the first Error stops everybody.
 class Work {
  public:
-  Work(fs::path folder, const MotionOptions& options, const Progress& progress)
-      : folder_(std::move(folder)), options_(options), progress_(progress) {}
+  using Make = std::function<void(int64_t label, int64_t clip)>;
+  Work(const MotionOptions& options, Make make, const Progress& progress)
+      : options_(options), make_(std::move(make)), progress_(progress) {}
 
+  /// On so many threads; 0: as many as there are cores.
   void run(int threads) {
+    if (threads <= 0) threads = int(std::max(1u, std::thread::hardware_concurrency()));
     std::vector<std::jthread> team;
     for (int i = 1; i < threads; ++i) team.emplace_back([this] { help(); });
     help();
@@ -74,11 +97,7 @@ class Work {
  private:
   void help() try {
     for (int64_t i; (i = next_++) < all();) {
-      const int64_t label = i % classes(), clip = i / classes();
-      char name[32];
-      std::snprintf(name, sizeof(name), "%05lld.mp4", static_cast<long long>(clip));
-      const fs::path path = folder_ / motion_classes()[size_t(label)] / name;
-      if (!fs::exists(path)) write_clip(path, options_, label, clip);
+      make_(i % classes(), i / classes());
       const std::lock_guard lock(mutex_);
       if (++done_; progress_) progress_(done_, all());
     }
@@ -91,8 +110,8 @@ class Work {
   static int64_t classes() { return int64_t(motion_classes().size()); }
   int64_t all() const { return classes() * options_.clips; }
 
-  fs::path folder_;
   MotionOptions options_;
+  Make make_;
   const Progress& progress_;
   std::atomic<int64_t> next_ = 0;
   std::mutex mutex_;
@@ -106,8 +125,26 @@ void generate_motion(const std::string& folder, const MotionOptions& options, in
                      const Progress& progress) {
   check_motion(options);
   prepare(folder, options);
-  if (threads <= 0) threads = int(std::max(1u, std::thread::hardware_concurrency()));
-  Work(folder, options, progress).run(threads);
+  const auto make = [&](int64_t label, int64_t clip) {
+    const fs::path path = fs::path(folder) / name_of_clip(label, clip);
+    if (!fs::exists(path)) write_clip(path, options, label, clip);
+  };
+  Work(options, make, progress).run(threads);
+}
+
+void generate_motion_frames(const std::string& folder, FrameCache& frames,
+                            const MotionOptions& options, int threads, const Progress& progress) {
+  check_motion(options);
+  prepare(folder, options);
+  const auto make = [&](int64_t label, int64_t clip) {
+    keep_clip(frames, name_of_clip(label, clip), options, label, clip);
+  };
+  Work(options, make, progress).run(threads);
+  io::write_whole(fs::path(folder) / "list.csv", [&](std::ostream& out) {
+    for (int64_t label = 0; label < int64_t(motion_classes().size()); ++label)
+      for (int64_t clip = 0; clip < options.clips; ++clip)
+        out << name_of_clip(label, clip) << ',' << motion_classes()[size_t(label)] << '\n';
+  });
 }
 
 }  // namespace kinema::engine::video

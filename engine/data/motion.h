@@ -2,6 +2,7 @@
 #include <functional>
 #include <string>
 #include <vector>
+#include "engine/data/frame_cache.h"
 #include "engine/random.h"
 #include "engine/tensor.h"
 
@@ -66,5 +67,12 @@ using Progress = std::function<void(int64_t done, int64_t all)>;
 /// options; options that make no sense.
 void generate_motion(const std::string& folder, const MotionOptions& options, int threads = 0,
                      const Progress& progress = {});
+
+/// The same clips without a codec: their frames, as they were drawn, go into `frames`, and
+/// FOLDER/list.csv names them, path and class, so that list and cache stand in for the videos, also
+/// where there is no FFmpeg. Errors: generate_motion's; a cache that cannot be written to.
+void generate_motion_frames(const std::string& folder, FrameCache& frames,
+                            const MotionOptions& options, int threads = 0,
+                            const Progress& progress = {});
 
 }  // namespace kinema::engine::video
