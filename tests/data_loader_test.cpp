@@ -5,6 +5,7 @@
 #include <thread>
 #include "engine/data/loader.h"
 #include "engine/data/video_writer.h"
+#include "engine/ops/clip_transform.h"
 #include "tests/support/check.h"
 
 namespace kinema::test {
@@ -139,6 +140,60 @@ TEST_F(LoaderTest, TestingGivesAllViewsOfASampleInARow) {
   EXPECT_EQ(one.shape(), (Shape{6, 4, 16, 16, 3}));
   const std::vector<float> first(a.clips[0].begin(), a.clips[0].begin() + long(6 * view));
   EXPECT_EQ(to_vector<float>(one), first);
+}
+
+/// What clip_transform() makes of raw clips.
+std::vector<float> transformed(const Batch& batch, const Recipe& r) {
+  const Tensor clips = empty({batch.rows(), r.frames, r.height, r.width, 3});
+  for (int64_t n = 0; n < batch.rows(); ++n) {
+    const RawClip& raw = batch.raw[size_t(n)];
+    clip_transform({r.mean, r.deviation}, {&raw.plan, 1}, raw.frames.view(),
+                   clips.view().slice(0, n, 1));
+  }
+  return to_vector<float>(clips);
+}
+
+/// The same loader with and without options.raw: to the bit, whatever the recipe draws, in
+/// testing, in pieces and from the cache.
+TEST_F(LoaderTest, RawClipsBecomeTheSameClips) {
+  Recipe drawn = small(), scaled = small(), host_scaled = small(), tested = small();
+  drawn.flip = true;
+  drawn.mean = {0.45, 0.25, 0.5}, drawn.deviation = {0.225, 0.5, 0.25};
+  drawn.colour_jitter = {0.4, 0.4, 0.4, 0.1};
+  scaled.resized_crop = true;
+  // Parts of 24x32 pixels take more bytes than a row of 4x4 in f32: the loader scales them.
+  host_scaled.height = host_scaled.width = 4;
+  host_scaled.resized_crop = host_scaled.flip = true;
+  tested.clips = 2, tested.crops = 3;
+  const LoaderOptions training{.batch = 4, .training = true, .shuffle = true, .seed = 3};
+  const LoaderOptions testing{.batch = 2}, pieces{.batch = 2, .views_at_once = 4};
+  const std::pair<Recipe, LoaderOptions> cases[] = {{drawn, training},
+                                                    {scaled, training},
+                                                    {host_scaled, training},
+                                                    {tested, testing},
+                                                    {tested, pieces}};
+  for (const auto& [recipe, options] : cases) {
+    LoaderOptions o = options;
+    const All want = all(recipe, o, 2);
+    o.raw = true;
+    Loader loader(set_, recipe, o);
+    Batch batch;
+    int64_t windows = 0;
+    size_t i = 0;
+    for (int64_t epoch : {0, 1})
+      for (loader.start_epoch(epoch); loader.next(batch); ++i) {
+        EXPECT_FALSE(batch.clips);
+        ASSERT_EQ(batch.index, want.index[i]);
+        EXPECT_EQ(transformed(batch, recipe), want.clips[i]) << i;
+        for (const RawClip& raw : batch.raw) {
+          windows += raw.plan.scales();
+          EXPECT_LE(raw.frames.storage->bytes() * batch.rows(),
+                    batch_bytes(recipe, batch.rows(), true));
+        }
+      }
+    EXPECT_EQ(i, want.clips.size());
+    EXPECT_EQ(windows > 0, recipe == scaled);
+  }
 }
 
 TEST_F(LoaderTest, DropsTheLastBatchOnRequest) {

@@ -27,25 +27,39 @@ Shape batch_shape(const Recipe& r, int64_t samples, bool training) {
 /// A batch on its way.
 struct Slot {
   Batch batch;
+  bool made = true;  // there was room for it
   std::vector<int64_t> samples;
   std::vector<std::string> errors;  // of each sample; empty: it was read
   int64_t pending = 0;              // samples not yet done
 };
 
+/// Moves rows `from` on, `count` of them, to `to`, which is not behind.
+void move_rows(Batch& batch, int64_t from, int64_t count, int64_t to) {
+  if (from == to) return;
+  if (!batch.raw.empty()) {
+    std::move(batch.raw.begin() + from, batch.raw.begin() + from + count, batch.raw.begin() + to);
+    return;
+  }
+  const View rows = batch.clips.view();
+  const int64_t bytes = rows.stride(0) * kernels::size_of(Dtype::f32);
+  auto* data = static_cast<char*>(rows.data);
+  std::memmove(data + to * bytes, data + from * bytes, size_t(count * bytes));
+}
+
 /// Moves the rows of samples that were read together, to the front.
 void leave_out_broken(Slot& slot) {
   int64_t kept = 0;
-  const View rows = slot.batch.clips.view();
-  const int64_t bytes = slot.batch.views * rows.stride(0) * kernels::size_of(Dtype::f32);
-  auto* data = static_cast<char*>(rows.data);
+  Batch& b = slot.batch;
   for (size_t i = 0; i < slot.samples.size(); ++i) {
     if (!slot.errors[i].empty()) continue;
-    if (kept != int64_t(i))
-      std::memmove(data + kept * bytes, data + int64_t(i) * bytes, size_t(bytes));
+    move_rows(b, int64_t(i) * b.views, b.views, kept * b.views);
     slot.samples[size_t(kept++)] = slot.samples[i];
   }
   slot.samples.resize(size_t(kept));
-  slot.batch.clips.layout = rows.slice(0, 0, kept * slot.batch.views);
+  if (b.raw.empty())
+    b.clips.layout = b.clips.view().slice(0, 0, kept * b.views);
+  else
+    b.raw.resize(size_t(kept * b.views));
 }
 
 }  // namespace
@@ -125,8 +139,12 @@ void Loader::State::open_slot(int64_t batch) {
   slot.errors.resize(size_t(count));
   try {
     const Shape shape = batch_shape(recipe, count, options.training);
-    slot.batch.clips = empty(shape, Dtype::f32, Device::cpu);
+    if (options.raw)
+      slot.batch.raw.resize(size_t(shape[0]));
+    else
+      slot.batch.clips = empty(shape, Dtype::f32, Device::cpu);
   } catch (...) {  // for next() to throw
+    slot.made = false;
     no_memory = std::current_exception();
   }
   slots.push_back(std::move(slot));
@@ -136,11 +154,13 @@ void Loader::State::open_slot(int64_t batch) {
 void Loader::State::make(int64_t place, Slot& slot, std::unique_lock<std::mutex>& lock) {
   const int64_t row = place % options.batch, views = slot.batch.views;
   const int64_t sample = order[size_t(place)];
-  if (!slot.batch.clips) {
+  if (!slot.made) {
     --slot.pending;
     return ready.notify_all();
   }
-  const View rows = slot.batch.clips.view().slice(0, row * views, views);
+  const ViewRows rows =
+      options.raw ? ViewRows(std::span(slot.batch.raw).subspan(size_t(row * views), size_t(views)))
+                  : ViewRows(slot.batch.clips.view().slice(0, row * views, views));
   const RandomKey key = sample_key(options.seed, epoch, sample);
   ++busy;
   lock.unlock();

@@ -5,20 +5,23 @@
 #include "engine/data/dataset.h"
 #include "engine/data/frame_cache.h"
 #include "engine/data/skipped.h"
-#include "engine/data/transform.h"
 #include "engine/data/video_index.h"
+#include "engine/data/view_rows.h"
 #include "engine/tensor.h"
 
 namespace kinema::engine::video {
 
-/// Rows of `clips` that lie together, `views` at a time, are views of one sample.
+/// Rows that lie together, `views` at a time, are views of one sample.
 struct Batch {
-  Tensor clips;                ///< f32 [N,T,H,W,3]
+  Tensor clips;                ///< f32 [N,T,H,W,3], or
+  std::vector<RawClip> raw;    ///< [N]: what makes them
   Tensor labels;               ///< i64 [N]
   Tensor targets;              ///< f32 [N,classes], 1 for each label; of a multi-label set alone
   std::vector<int64_t> index;  ///< [N]: which sample of the data set
   /// 1 in training; in testing recipe.views(), or less where they come in pieces.
   int64_t views = 1;
+
+  int64_t rows() const { return int64_t(index.size()); }
 };
 
 struct LoaderOptions {
@@ -27,6 +30,7 @@ struct LoaderOptions {
   bool shuffle = false;    ///< a new order each epoch
   bool drop_last = false;  ///< leave out a last batch that is not full
   uint64_t seed = 1;
+  bool raw = false;  ///< batches hold raw clips, for a device to transform; else clips
   /// Testing with more views than this: they come in pieces of at most so many, one video after
   /// another (`batch` and the cache play no part), so that memory does not grow with their number.
   /// 0: all views of a sample in one batch.
@@ -83,7 +87,7 @@ class Loader {
   std::unique_ptr<State> state_;
 };
 
-/// Bytes of one batch of `samples` samples.
+/// Bytes of one batch of `samples` samples; at most so many of raw clips.
 int64_t batch_bytes(const Recipe& recipe, int64_t samples, bool training);
 
 /// The views of one video (a file or a folder of frames) as the loader makes them in testing: f32

@@ -1,20 +1,10 @@
 #include "engine/data/sample_reader.h"
 #include <algorithm>
 #include <numeric>
-#include "engine/data/augment.h"
 
 namespace kinema::engine::video {
 
 namespace {
-
-/// The frames that any of the plans shows, ascending.
-std::vector<int64_t> frames_of(const std::vector<ViewPlan>& plans) {
-  std::vector<int64_t> list;
-  for (const ViewPlan& p : plans) list.insert(list.end(), p.frames.begin(), p.frames.end());
-  std::sort(list.begin(), list.end());
-  list.erase(std::unique(list.begin(), list.end()), list.end());
-  return list;
-}
 
 int64_t bytes_of(FrameSize size, int64_t frames) {
   return frames * kernels::fresh_layout(Dtype::u8, {1, 1, size.height, size.width, 3}).stride(1);
@@ -40,15 +30,6 @@ std::vector<ViewPlan> SampleReader::plan(int64_t total, FrameSize size, RandomKe
   return plans;
 }
 
-/// Writes one frame to each place of `rows` that shows it.
-void SampleReader::put(const View& frame, int64_t number, const std::vector<ViewPlan>& plans,
-                       const View& rows) const {
-  for (size_t v = 0; v < plans.size(); ++v)
-    for (size_t t = 0; t < plans[v].frames.size(); ++t)
-      if (plans[v].frames[t] == number)
-        show(frame, recipe_, plans[v], rows.slice(0, int64_t(v), 1).slice(1, int64_t(t), 1));
-}
-
 /// Bytes of the cache, given back unless something is kept there.
 class SampleReader::Room {
  public:
@@ -70,9 +51,11 @@ class SampleReader::Room {
   int64_t bytes_ = 0;
 };
 
-void SampleReader::read(const SampleSource& from, RandomKey key, const View& rows) {
+void SampleReader::read(const SampleSource& from, RandomKey key, ViewRows rows) {
   try {
     read_anywhere(from, key, rows);
+  } catch (const std::bad_alloc&) {
+    throw;
   } catch (const std::exception& e) {
     const std::string text = e.what();
     if (text.find(from.path) != std::string::npos) throw;
@@ -80,22 +63,22 @@ void SampleReader::read(const SampleSource& from, RandomKey key, const View& row
   }
 }
 
-void SampleReader::read_anywhere(const SampleSource& from, RandomKey key, const View& rows) {
+void SampleReader::read_anywhere(const SampleSource& from, RandomKey key, ViewRows& rows) {
   std::shared_ptr<const Decoded> cached;
   if (!cache_.empty()) {
     const std::lock_guard lock(mutex_);
     cached = cache_[size_t(from.sample)];
   }
   if (cached) {
-    const std::vector<ViewPlan> plans = plan(cached->total, cached->size, key);
+    rows.begin(recipe_, plan(cached->total, cached->size, key));
     for (size_t i = 0; i < cached->list.size(); ++i)
-      put(cached->frames.view().slice(1, int64_t(i), 1), cached->list[i], plans, rows);
+      rows.put(cached->frames.view().slice(1, int64_t(i), 1), cached->list[i]);
     return;
   }
   const auto kept = disk_ ? disk_->find(from.name, from.path, recipe_) : nullptr;
   if (!kept) return read_file(from, key, rows);
-  const std::vector<ViewPlan> plans = plan(kept->frames(), kept->size(), key);
-  for (int64_t i : frames_of(plans)) put(kept->frame(i), i, plans, rows);
+  rows.begin(recipe_, plan(kept->frames(), kept->size(), key));
+  for (int64_t i : rows.frames()) rows.put(kept->frame(i), i);
 }
 
 VideoReader SampleReader::open(const SampleSource& from) const {
@@ -106,31 +89,30 @@ VideoReader SampleReader::open(const SampleSource& from) const {
   return reader;
 }
 
-void SampleReader::read_file(const SampleSource& from, RandomKey key, const View& rows) {
+void SampleReader::read_file(const SampleSource& from, RandomKey key, ViewRows& rows) {
   VideoReader reader = open(from);
   const int64_t total = reader.frames();
   check(total > 0, "video: no frame of ", from.path, " can be decoded");
   const FrameSize size = resized(reader.info().size, recipe_);
-  const std::vector<ViewPlan> plans = plan(total, size, key);
+  rows.begin(recipe_, plan(total, size, key));
   try {
-    if (disk_ && disk_->writes() ? read_onto_disk(reader, from, size, plans, rows)
-                                 : read_into_memory(reader, from, size, plans, rows))
+    if (disk_ && disk_->writes() ? read_onto_disk(reader, from, size, rows)
+                                 : read_into_memory(reader, from, size, rows))
       return;
   } catch (const Error&) {
     // Some frame is broken, perhaps none that is shown here. A reader of its own: this one may
     // count frames in another way now.
     reader = open(from);
   }
-  reader.read(frames_of(plans), size,
-              [&](int64_t n, const View& rgb) { put(rgb, n, plans, rows); });
+  reader.read(rows.frames(), size, [&](int64_t n, const View& rgb) { rows.put(rgb, n); });
 }
 
 /// Keeps what other epochs will show: in training all frames, in testing those of the views. False
 /// where there is no room. Errors: one of them is broken.
 bool SampleReader::read_into_memory(VideoReader& reader, const SampleSource& from, FrameSize size,
-                                    const std::vector<ViewPlan>& plans, const View& rows) {
+                                    const ViewRows& rows) {
   const int64_t total = reader.frames();
-  std::vector<int64_t> list = frames_of(plans);
+  std::vector<int64_t> list = rows.frames();
   const int64_t keep = training_ ? total : int64_t(list.size());
   Room room(*this, cache_.empty() ? -1 : bytes_of(size, keep));
   if (!room.taken()) return false;
@@ -139,7 +121,7 @@ bool SampleReader::read_into_memory(VideoReader& reader, const SampleSource& fro
   const auto decoded =
       std::make_shared<const Decoded>(Decoded{total, size, list, reader.read(list, size)});
   for (size_t i = 0; i < list.size(); ++i)
-    put(decoded->frames.view().slice(1, int64_t(i), 1), list[i], plans, rows);
+    rows.put(decoded->frames.view().slice(1, int64_t(i), 1), list[i]);
   room.keep();
   const std::lock_guard lock(mutex_);
   cache_[size_t(from.sample)] = decoded;
@@ -148,7 +130,7 @@ bool SampleReader::read_into_memory(VideoReader& reader, const SampleSource& fro
 
 /// Keeps all frames on disk, one after another: a long video takes no more memory than a short one.
 bool SampleReader::read_onto_disk(VideoReader& reader, const SampleSource& from, FrameSize size,
-                                  const std::vector<ViewPlan>& plans, const View& rows) {
+                                  const ViewRows& rows) {
   std::vector<int64_t> all(static_cast<size_t>(reader.frames()));
   std::iota(all.begin(), all.end(), int64_t(0));
   const auto fill = [&](const FrameCache::Take& take) {
@@ -156,7 +138,7 @@ bool SampleReader::read_onto_disk(VideoReader& reader, const SampleSource& from,
     reader.read(all, size, [&](int64_t n, const View& rgb) {
       check(n == next++, "video: the frames of ", from.path, " were counted anew");
       take(rgb);
-      put(rgb, n, plans, rows);
+      rows.put(rgb, n);
     });
   };
   return disk_->keep(from.name, from.path, recipe_, int64_t(all.size()), size, fill);

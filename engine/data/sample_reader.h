@@ -1,8 +1,8 @@
 #pragma once
 #include <mutex>
 #include "engine/data/frame_cache.h"
-#include "engine/data/transform.h"
 #include "engine/data/video_index.h"
+#include "engine/data/view_rows.h"
 
 namespace kinema::engine::video {
 
@@ -22,9 +22,9 @@ class SampleReader {
   SampleReader(const Recipe& recipe, bool training, int64_t samples, int64_t cache_bytes,
                std::shared_ptr<const VideoIndex> index = {}, std::shared_ptr<FrameCache> disk = {});
 
-  /// Fills `rows` (f32 [V,T,H,W,3]) with the training view that `key` draws (V = 1), or with all
-  /// testing views. Errors name the path.
-  void read(const SampleSource& from, RandomKey key, const View& rows);
+  /// Fills `rows` with the training view that `key` draws (one row), or with all testing views.
+  /// Errors name the path, but std::bad_alloc.
+  void read(const SampleSource& from, RandomKey key, ViewRows rows);
 
  private:
   /// Frames of one video after the resize; every frame in training, those of the views in testing.
@@ -38,15 +38,13 @@ class SampleReader {
   class Room;
 
   std::vector<ViewPlan> plan(int64_t total, FrameSize size, RandomKey key) const;
-  void read_anywhere(const SampleSource& from, RandomKey key, const View& rows);
+  void read_anywhere(const SampleSource& from, RandomKey key, ViewRows& rows);
   VideoReader open(const SampleSource& from) const;
-  void read_file(const SampleSource& from, RandomKey key, const View& rows);
+  void read_file(const SampleSource& from, RandomKey key, ViewRows& rows);
   bool read_into_memory(VideoReader& reader, const SampleSource& from, FrameSize size,
-                        const std::vector<ViewPlan>& plans, const View& rows);
+                        const ViewRows& rows);
   bool read_onto_disk(VideoReader& reader, const SampleSource& from, FrameSize size,
-                      const std::vector<ViewPlan>& plans, const View& rows);
-  void put(const View& frame, int64_t number, const std::vector<ViewPlan>& plans,
-           const View& rows) const;
+                      const ViewRows& rows);
 
   const Recipe recipe_;
   const bool training_;

@@ -5,27 +5,8 @@ namespace kinema::engine::video {
 
 namespace {
 
-void add_frames(const ViewPlan& plan, std::vector<int64_t>& list) {
-  list.insert(list.end(), plan.frames.begin(), plan.frames.end());
-}
-
-void sort_unique(std::vector<int64_t>& list) {
-  std::sort(list.begin(), list.end());
-  list.erase(std::unique(list.begin(), list.end()), list.end());
-}
-
 bool holds(const std::vector<int64_t>& sorted, int64_t frame) {
   return std::binary_search(sorted.begin(), sorted.end(), frame);
-}
-
-/// Writes one frame to each place of `rows` that shows it.
-void put(const View& frame, int64_t number, const Recipe& recipe,
-         const std::vector<ViewPlan>& plans, const View& rows) {
-  for (size_t v = 0; v < plans.size(); ++v)
-    for (size_t t = 0; t < plans[v].frames.size(); ++t)
-      if (plans[v].frames[t] == number)
-        normalise(frame, recipe, plans[v].corner, plans[v].mirrored,
-                  rows.slice(0, int64_t(v), 1).slice(1, int64_t(t), 1));
 }
 
 Tensor copy_of(const View& rgb) {
@@ -60,29 +41,27 @@ std::vector<int64_t> VideoViews::shown_later(int64_t first, int64_t last_frame) 
   for (int64_t v = first; v < views_; ++v) {
     const ViewPlan plan = plan_(v);
     if (*std::min_element(plan.frames.begin(), plan.frames.end()) > last_frame) break;
-    add_frames(plan, list);
+    list.insert(list.end(), plan.frames.begin(), plan.frames.end());
   }
-  sort_unique(list);
+  std::sort(list.begin(), list.end());
+  list.erase(std::unique(list.begin(), list.end()), list.end());
   return list;
 }
 
-void VideoViews::next(const View& rows) {
-  const int64_t count = rows.shape[0];
+void VideoViews::next(ViewRows rows) {
+  const int64_t count = rows.count();
   check(count > 0 && count <= left(), "video: ", left(), " views are left, asked for ", count);
   std::vector<ViewPlan> plans;
-  std::vector<int64_t> now;
-  for (int64_t v = done_; v < done_ + count; ++v) {
-    plans.push_back(plan_(v));
-    add_frames(plans.back(), now);
-  }
-  sort_unique(now);
+  for (int64_t v = done_; v < done_ + count; ++v) plans.push_back(plan_(v));
+  rows.begin(recipe_, std::move(plans));
+  std::vector<int64_t> now = rows.frames();
   done_ += count;
   const std::vector<int64_t> later = shown_later(done_, now.back());
-  for (const auto& [frame, rgb] : kept_) put(rgb.view(), frame, recipe_, plans, rows);
+  for (const auto& [frame, rgb] : kept_) rows.put(rgb.view(), frame);
   std::erase_if(now, [&](int64_t frame) { return kept_.contains(frame); });
   std::erase_if(kept_, [&](const auto& entry) { return !holds(later, entry.first); });
   reader_.read(now, size_, [&](int64_t frame, const View& rgb) {
-    put(rgb, frame, recipe_, plans, rows);
+    rows.put(rgb, frame);
     if (holds(later, frame)) kept_[frame] = copy_of(rgb);
   });
 }

@@ -1,7 +1,7 @@
 #pragma once
 #include <functional>
 #include <map>
-#include "engine/data/transform.h"
+#include "engine/data/view_rows.h"
 
 namespace kinema::engine::video {
 
@@ -22,8 +22,8 @@ class VideoViews {
 
   /// Views that next() has not given yet.
   int64_t left() const { return views_ - done_; }
-  /// Fills rows f32 [V,T,H,W,3], V at most left(), with the next V views.
-  void next(const View& rows);
+  /// Fills `rows`, at most left(), with as many of the next views.
+  void next(ViewRows rows);
 
  private:
   std::vector<int64_t> shown_later(int64_t first, int64_t last_frame) const;

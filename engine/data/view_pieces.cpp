@@ -77,11 +77,17 @@ bool ViewPieces::State::make(int64_t sample) {
   while (views.left()) {
     const int64_t rows = std::min(options.views_at_once, views.left());
     Batch b;
-    b.clips = empty({rows, recipe.frames, recipe.height, recipe.width, 3}, Dtype::f32, Device::cpu);
     b.labels = full({rows}, double(s.label), Dtype::i64, Device::cpu);
     b.index.assign(size_t(rows), sample);
     b.views = rows;
-    views.next(b.clips.view());
+    if (options.raw) {
+      b.raw.resize(size_t(rows));
+      views.next(std::span(b.raw));
+    } else {
+      const Shape shape = {rows, recipe.frames, recipe.height, recipe.width, 3};
+      b.clips = empty(shape, Dtype::f32, Device::cpu);
+      views.next(b.clips.view());
+    }
     if (!put({std::move(b), nullptr})) return false;
   }
   return true;
