@@ -28,7 +28,15 @@ class LoaderTest : public ::testing::Test {
       writer.close();
       set_.samples.push_back({path, i % 3});
     }
-    set_.classes = {"a", "b", "c"};
+    for (uint64_t i = 0; i < 5; ++i) {
+      const std::string path = (root_ / ("noise" + std::to_string(i) + ".mp4")).string();
+      VideoWriter writer(path, 24, 32, {.quality = 0, .full_colour = true});
+      for (uint64_t f = 0; f < 7; ++f)
+        writer.write(random({1, 1, 24, 32, 3}, 7 * i + f, Dtype::u8, 0, 256).view());
+      writer.close();
+      noise_.samples.push_back({path, int64_t(i % 2)});
+    }
+    set_.classes = noise_.classes = {"a", "b", "c"};
   }
   static void TearDownTestSuite() { fs::remove_all(root_); }
 
@@ -44,8 +52,9 @@ class LoaderTest : public ::testing::Test {
     std::vector<std::vector<int64_t>> labels, index;
     bool operator==(const All&) const = default;
   };
-  static All all(const Recipe& recipe, const LoaderOptions& options, int64_t epochs) {
-    Loader loader(set_, recipe, options);
+  static All all(const Recipe& recipe, const LoaderOptions& options, int64_t epochs,
+                 const Dataset& set = set_) {
+    Loader loader(set, recipe, options);
     All a;
     Batch batch;
     for (int64_t e = 0; e < epochs; ++e)
@@ -59,6 +68,7 @@ class LoaderTest : public ::testing::Test {
 
   static inline fs::path root_;
   static inline Dataset set_;
+  static inline Dataset noise_;  // 5 videos of 7 frames, no pixel like the next
 };
 
 TEST_F(LoaderTest, GivesTheFramesOfTheSamples) {
@@ -174,9 +184,9 @@ TEST_F(LoaderTest, RawClipsBecomeTheSameClips) {
                                                     {tested, pieces}};
   for (const auto& [recipe, options] : cases) {
     LoaderOptions o = options;
-    const All want = all(recipe, o, 2);
+    const All want = all(recipe, o, 2, noise_);
     o.raw = true;
-    Loader loader(set_, recipe, o);
+    Loader loader(noise_, recipe, o);
     Batch batch;
     int64_t windows = 0;
     size_t i = 0;

@@ -52,11 +52,14 @@ Epoch epoch_of(Loader& loader, int64_t epoch, int64_t first = 0) {
   Epoch e;
   Batch batch;
   for (loader.start_epoch(epoch, first); loader.next(batch);) {
-    EXPECT_EQ(batch.clips.shape(0), int64_t(batch.index.size()));
+    EXPECT_EQ(batch.clips ? batch.clips.shape(0) : int64_t(batch.raw.size()), batch.rows());
     EXPECT_EQ(batch.labels.size(), int64_t(batch.index.size()));
     e.index.push_back(batch.index);
     e.positions.push_back(loader.position());
-    const std::vector<float> v = to_vector<float>(batch.clips);
+    std::vector<float> v;
+    if (batch.clips) v = to_vector<float>(batch.clips);
+    for (const RawClip& raw : batch.raw)
+      for (uint8_t level : to_vector<uint8_t>(raw.frames)) v.push_back(level);
     e.values.insert(e.values.end(), v.begin(), v.end());
   }
   return e;
@@ -104,9 +107,11 @@ TEST(Skipped, RowsOfBrokenVideosAreLeftOut) {
   }
 }
 
-TEST(Skipped, GoodRowsAreWhatTheyWere) {
+class SkippedRows : public ::testing::TestWithParam<bool> {};
+
+TEST_P(SkippedRows, GoodOnesAreWhatTheyWere) {
   Videos f;
-  const LoaderOptions o{.batch = 6, .training = true, .threads = 2};
+  const LoaderOptions o{.batch = 6, .training = true, .raw = GetParam(), .threads = 2};
   Loader all(f.set, recipe, o);
   const Epoch want = epoch_of(all, 3);
   f.set.samples[0].path = f.broken("broken.mp4");
@@ -121,6 +126,9 @@ TEST(Skipped, GoodRowsAreWhatTheyWere) {
   ASSERT_EQ(f.warnings.size(), 1u);
   EXPECT_TRUE(f.warnings[0].starts_with("left out: video: " + (f / "broken.mp4").string()));
 }
+
+INSTANTIATE_TEST_SUITE_P(Clips, SkippedRows, ::testing::Values(false));
+INSTANTIATE_TEST_SUITE_P(RawClips, SkippedRows, ::testing::Values(true));
 
 TEST(Skipped, AFileOfTwoDataSetsIsListedOnce) {
   Videos f;
