@@ -28,10 +28,9 @@ void add_rows(const Settings& s, const kernels::ReduceCase& c, Dtype type, std::
                    const View from = m.random(y, type), to = m.empty(x, type);
                    return [=, &op](Stream stream) { op.broadcast(stream, o, from, to, false); };
                  }});
-  // Waits for its result each time.
   all.push_back({"reduce.squared_norm " + what, bytes_of(x, type), [=, &op](Memory& m) -> Work {
-                   const View from = m.random(x, type);
-                   return [=, &op](Stream stream) { op.squared_norm(stream, from); };
+                   const View from = m.random(x, type), to = m.empty({1}, Dtype::f64);
+                   return [=, &op](Stream stream) { op.squared_norm(stream, from, to, false); };
                  }});
 }
 

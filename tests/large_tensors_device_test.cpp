@@ -210,7 +210,9 @@ TEST(LargeTensors, Reduce) {
   op_of(run, &kernels::copy_cuda, &kernels::copy_emulated).fill({}, x.view, 1);
   op.forward({}, {.axes = {true}}, x.view, y.view, false);
   for (double sum : y.get(0, 1).values()) EXPECT_EQ(sum, double(float(rows())));
-  EXPECT_EQ(op.squared_norm({}, x.view), double(rows() * channels));
+  const Large norm(run, {1}, Dtype::f64);
+  op.squared_norm({}, x.view, norm.view, false);
+  EXPECT_EQ(norm.get(0, 1).values()[0], double(rows() * channels));
 }
 
 }  // namespace

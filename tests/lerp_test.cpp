@@ -11,7 +11,7 @@ const Backend both[] = {Backend::reference, Backend::cpu};
 const double bound = 3 * epsilon(Dtype::f32);
 
 void towards(Backend b, double t, const Tensor& x, const Tensor& y) {
-  kernels::lerp(b).towards({}, t, x.view(), y.view());
+  kernels::lerp(b).towards({}, full({1}, t, Dtype::f64).view(), x.view(), y.view());
 }
 
 TEST(Lerp, AgreesWithTheReferenceOnEveryCase) {
@@ -42,6 +42,23 @@ TEST(Lerp, MovesByTheShare) {
   }
 }
 
+TEST(Lerp, AShareOfNoneOrAllLooksAtOneSide) {
+  const Shape shape{3, 5};
+  for (Backend b : both)
+    for (Dtype type : activation_types)
+      for (double none : {double(std::nanf("")), double(INFINITY)}) {
+        const Tensor good = random(shape, 1, type), bad = full(shape, none, type);
+        Tensor y = random(shape, 2, type);
+        const std::vector<float> before = floats(y);
+        towards(b, 0, bad, y);
+        EXPECT_EQ(floats(y), before) << b << type;
+        fill(y, none);
+        towards(b, 1, good, y);
+        EXPECT_EQ(floats(y), floats(good)) << b << type;
+        EXPECT_TRUE(tail_is_zero(y)) << b << type;
+      }
+}
+
 TEST(Lerp, WritesSlicesAndLeavesNeighboursAlone) {
   for (Backend b : both) {
     const Tensor x = random({3, 5}, 1), y = random({3, 5}, 2);
@@ -58,8 +75,8 @@ TEST(Lerp, RefusesWhatHasNoMeaning) {
   for (Backend b : both) {
     EXPECT_EQ(refusal([&] { towards(b, 0.5, random({4}), y); }),
               "lerp: x must be f32 [3], got f32 [4]");
-    EXPECT_EQ(refusal([&] { towards(b, 1.5, y, y); }),
-              "lerp: the share must lie in [0, 1], got 1.5");
+    EXPECT_EQ(refusal([&] { kernels::lerp(b).towards({}, y.view(), y.view(), y.view()); }),
+              "lerp: the share must be f64 [1], got f32 [3]");
   }
 }
 

@@ -21,6 +21,13 @@ ReduceOptions options(const std::vector<int>& axes, double scale = 1) {
   return o;
 }
 
+double norm_of(Backend b, const Tensor& x) {
+  const BackendScope scope(b);
+  const Tensor sum = full({1}, std::nan(""), Dtype::f64);
+  squared_norm(x, sum);
+  return item(sum);
+}
+
 TEST(Reduce, AgreesWithTheReferenceOnEveryCase) {
   for (const auto& c : kernels::reduce_cases) {
     if (std::string(c.tag) != "ci") continue;
@@ -43,8 +50,7 @@ TEST(Reduce, AgreesWithTheReferenceOnEveryCase) {
         // Rounded twice: what is added to, and the sum.
         EXPECT_LE(error(y[1], y[0]), bound + 2 * rounding(sums)) << c.x << type;
         EXPECT_LE(error(dx[1], dx[0]), bound + 2 * rounding(type)) << c.x << type;
-        EXPECT_NEAR(kernels::reduce(Backend::cpu).squared_norm({}, x.view()),
-                    kernels::reduce(Backend::reference).squared_norm({}, x.view()),
+        EXPECT_NEAR(norm_of(Backend::cpu, x), norm_of(Backend::reference, x),
                     1e-12 * double(c.x.size()))
             << c.x;
       }
@@ -59,7 +65,14 @@ TEST(Reduce, SumsWhatItShould) {
     EXPECT_EQ(to_vector<float>(sum(x, {-1})), (std::vector<float>{6, 60}));
     EXPECT_EQ(to_vector<float>(mean(x, {0, 1})), (std::vector<float>{11}));
     EXPECT_EQ(to_vector<float>(mean(x, {})), to_vector<float>(x));
-    EXPECT_EQ(squared_norm(x), 1 + 4 + 9 + 100 + 400 + 900);
+    EXPECT_EQ(norm_of(b, x), 1 + 4 + 9 + 100 + 400 + 900);
+    EXPECT_EQ(norm_of(b, empty({0, 3})), 0);
+    const Tensor sum_so_far = full({1}, 7, Dtype::f64);
+    squared_norm(x, sum_so_far, true);
+    squared_norm(empty({0, 3}), sum_so_far, true);
+    EXPECT_EQ(item(sum_so_far), 7 + 1414);
+    EXPECT_EQ(refusal([&] { squared_norm(x, full({1}, 0)); }),
+              "squared_norm: y must be f64 [1], got f32 [1]");
     EXPECT_EQ(to_vector<float>(sum(empty({0, 2}), {0})), (std::vector<float>{0, 0}));
     EXPECT_TRUE(std::isnan(item(mean(empty({0, 1}), {0}))));
   }
@@ -87,7 +100,7 @@ TEST(Reduce, ReadsSlicesAndLeavesNeighboursAlone) {
       op.forward({}, o, frames.view(), sums[0].view(), false);
       op.forward({}, o, dense.view(), sums[1].view(), false);
       EXPECT_EQ(floats(sums[0]), floats(sums[1])) << b << type;
-      EXPECT_EQ(op.squared_norm({}, frames.view()), op.squared_norm({}, dense.view())) << b << type;
+      EXPECT_EQ(norm_of(b, frames), norm_of(b, dense)) << b << type;
     }
 }
 
@@ -99,9 +112,9 @@ TEST(Reduce, TheNumberOfThreadsChangesNoBit) {
   for (int n : {1, 2, 3}) {
     omp_set_num_threads(n);
     const std::vector<float> got = to_vector<float>(sum(x, {1, 2, 3}));
-    if (n == 1) want = got, norm = squared_norm(x);
+    if (n == 1) want = got, norm = norm_of(Backend::cpu, x);
     EXPECT_EQ(got, want);
-    EXPECT_EQ(squared_norm(x), norm);
+    EXPECT_EQ(norm_of(Backend::cpu, x), norm);
   }
   omp_set_num_threads(threads);
 }

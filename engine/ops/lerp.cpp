@@ -4,9 +4,9 @@
 
 namespace kinema::engine {
 
-void lerp(double t, const Tensor& x, const Tensor& y) {
-  kernels::check_lerp(t, x.view(), y.view());
-  kernels::lerp(backend_for("lerp", y.device())).towards(y.stream(), t, x.view(), y.view());
+void lerp(const Tensor& t, const Tensor& x, const Tensor& y) {
+  kernels::check_lerp(t.view(), x.view(), y.view());
+  kernels::lerp(backend_for("lerp", y.device())).towards(y.stream(), t.view(), x.view(), y.view());
 }
 
 }  // namespace kinema::engine

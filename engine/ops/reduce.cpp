@@ -63,6 +63,8 @@ Tensor global_average_pool(const Tensor& x) {
   return reshape(averaged("global_average_pool", x, {1, 2, 3}), {x.shape(0), x.shape(4)});
 }
 
-double squared_norm(const Tensor& x) { return op_for(x).squared_norm(x.stream(), x.view()); }
+void squared_norm(const Tensor& x, const Tensor& y, bool accumulate) {
+  op_for(x).squared_norm(x.stream(), x.view(), y.view(), accumulate);
+}
 
 }  // namespace kinema::engine

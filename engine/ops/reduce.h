@@ -14,7 +14,8 @@ Tensor mean(const Tensor& x, const std::vector<int>& axes);
 /// Source: Lin et al., Network In Network, arXiv:1312.4400, section 3.2.
 Tensor global_average_pool(const Tensor& x);
 
-/// The sum of x[i]^2 over all elements, in double. Not on the tape; 0 on the meta device.
-double squared_norm(const Tensor& x);
+/// y = the sum of x[i]^2 over all elements, or += with `accumulate`; y is f64 [1] on the device of
+/// x. Not on the tape.
+void squared_norm(const Tensor& x, const Tensor& y, bool accumulate = false);
 
 }  // namespace kinema::engine

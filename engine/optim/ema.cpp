@@ -13,7 +13,8 @@ Ema::Ema(const nn::Module& module, const ParameterArena& arena, double decay)
 
 void Ema::update(int64_t step) {
   const double warm = double(1 + step) / double(10 + step);
-  lerp(1 - std::min(decay_, warm), arena_.values(), average_);
+  const Tensor& values = arena_.values();
+  lerp(full({1}, 1 - std::min(decay_, warm), Dtype::f64, values.device()), values, average_);
 }
 
 std::vector<std::pair<std::string, Tensor>> Ema::state() const {

@@ -37,7 +37,10 @@ StepResult Step::run(video::Batch batch, int64_t step, Metrics& metrics) {
     const int64_t clips = batch.clips.shape(0);
     const auto draw = uint64_t(step * options_.accumulate + i);
     const Pass done = pass(batch, draw, loss_scale * double(clips) / unit);
-    result.gradient_norm = std::sqrt(squared_norm(job_.arena.gradients()));
+    const Tensor& gradients = job_.arena.gradients();
+    const Tensor sum = empty({1}, Dtype::f64, gradients.device());
+    squared_norm(gradients, sum);
+    result.gradient_norm = std::sqrt(item(sum));
     const bool finite = std::isfinite(result.gradient_norm) || loss_scale > LossScale::least;
     if (!std::isfinite(done.loss) || !finite) {
       statistics.put_back();

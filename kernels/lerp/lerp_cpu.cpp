@@ -11,13 +11,14 @@ constexpr int64_t grain = 16384;  // elements a core takes at least
 
 template <class T>
 void run(float t, const T* x, T* y, int64_t length) {
+  if (t == 0) return;
+  if (t == 1) return void(std::copy_n(x, length, y));
 #pragma omp simd
   for (int64_t i = 0; i < length; ++i) y[i] = T(y[i] + t * (x[i] - y[i]));
 }
 
 template <class T>
-void towards_as(double t, const View& x, const View& y) {
-  const float share = float(t);
+void towards_as(float share, const View& x, const View& y) {
   const int64_t length = y.shape[-1];
   if (y.shape.rank == 1)
     return parallel_for(length, grain, [&](int64_t a, int64_t b) {
@@ -33,9 +34,11 @@ void towards_as(double t, const View& x, const View& y) {
   });
 }
 
-void towards(Stream, double t, View x, View y) {
+void towards(Stream, View t, View x, View y) {
   check_lerp(t, x, y);
-  if (y.size()) dispatch_activation("lerp", y.dtype, [&]<class T>(T) { towards_as<T>(t, x, y); });
+  if (!y.size()) return;
+  const auto share = float(*data<const double>(t));
+  dispatch_activation("lerp", y.dtype, [&]<class T>(T) { towards_as<T>(share, x, y); });
 }
 
 }  // namespace

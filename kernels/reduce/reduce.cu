@@ -180,16 +180,12 @@ void forward(Stream stream, const ReduceOptions& o, View x, View y, bool accumul
   if (y.size()) sum("reduce.forward", stream, o, x, Target(y, o.scale, accumulate), false);
 }
 
-double squared_norm(Stream stream, View x) {
-  if (!x.size()) return 0;
+void squared_norm(Stream stream, View x, View y, bool accumulate) {
+  check_number("squared_norm", "y", y, Dtype::f64);
+  if (!x.size()) return accumulate ? void() : clear(stream, y.data, sizeof(double));
   ReduceOptions all;
   std::fill_n(all.axes.begin(), x.shape.rank, true);
-  const Workspace space(stream, sizeof(double));
-  const View y{.data = space.data(), .dtype = Dtype::f64, .shape = {1}, .strides = {1}};
-  sum("reduce.squared_norm", stream, all, x, Target(y, 1, false), true);
-  double norm = 0;
-  read_back(stream, y.data, &norm, sizeof(double));
-  return norm;
+  sum("reduce.squared_norm", stream, all, x, Target(y, 1, accumulate), true);
 }
 
 }  // namespace kinema::kernels::device::inline KERNELS_TWIN::reduce

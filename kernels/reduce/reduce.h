@@ -1,5 +1,6 @@
 #pragma once
 #include "kernels/base/backend.h"
+#include "kernels/base/number.h"
 #include "kernels/base/view.h"
 #include "kernels/reduce/reduce_options.h"
 
@@ -9,7 +10,7 @@ namespace kinema::kernels {
 ///   x  any rank and strides
 ///   y  shape of x with size 1 where axes[a] is true; of x's type, or f32 beside bf16 and f16
 /// broadcast is the gradient: dx[kept, others] = scale * dy[kept].
-/// squared_norm is the sum of x[i]^2 over all elements, in double.
+/// squared_norm is the sum of x[i]^2 over all elements, f64 [1].
 /// Sums run in double, in an order that only the shape decides. `accumulate` adds to what y or dx
 /// hold; rounded once.
 /// Traffic: each pass reads its inputs once and writes its outputs once. Where few sums have many
@@ -19,7 +20,7 @@ namespace kinema::kernels {
 struct Reduce {
   void (*forward)(Stream, const ReduceOptions&, View x, View y, bool accumulate);
   void (*broadcast)(Stream, const ReduceOptions&, View dy, View dx, bool accumulate);
-  double (*squared_norm)(Stream, View x);
+  void (*squared_norm)(Stream, View x, View y, bool accumulate);
 };
 extern const Reduce reduce_reference, reduce_cpu;
 KERNELS_OPTIONAL extern const Reduce reduce_cuda, reduce_emulated;

@@ -169,9 +169,12 @@ double squared_norm_as(const View& x) {
   return total;
 }
 
-double squared_norm(Stream, View x) {
-  if (!x.size()) return 0;
-  return dispatch_activation("reduce", x.dtype, [&]<class T>(T) { return squared_norm_as<T>(x); });
+void squared_norm(Stream, View x, View y, bool accumulate) {
+  check_number("squared_norm", "y", y, Dtype::f64);
+  double& sum = *data<double>(y);
+  if (!accumulate) sum = 0;
+  if (!x.size()) return;
+  sum += dispatch_activation("reduce", x.dtype, [&]<class T>(T) { return squared_norm_as<T>(x); });
 }
 
 }  // namespace

@@ -71,14 +71,15 @@ void broadcast(Stream, const ReduceOptions& o, View dy, View dx, bool accumulate
   zero_tails(dx);
 }
 
-double squared_norm(Stream, View x) {
-  double sum = 0;
+void squared_norm(Stream, View x, View y, bool accumulate) {
+  check_number("squared_norm", "y", y, Dtype::f64);
+  double sum = accumulate ? *data<double>(y) : 0;
   dispatch_float("reduce", x.dtype, [&]<class T>(T) {
     each(x, x, [&](int64_t at, int64_t) {
       sum += double(data<const T>(x)[at]) * double(data<const T>(x)[at]);
     });
   });
-  return sum;
+  *data<double>(y) = sum;
 }
 
 }  // namespace
