@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 #include "kernels/base/backend.h"
+#include "kernels/base/runtime.h"
 #include "kernels/base/view.h"
-#include "kernels/device/runtime.h"
 
 // Benchmarks of device code. bench/OP_device_bench.cpp defines the constant OP_device_bench, which
 // the program finds by the file's name. Like the device tests they need neither engine nor oneDNN.

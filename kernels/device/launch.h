@@ -28,7 +28,8 @@ inline dim3 blocks_for(int64_t work, int threads) {
   return dim3(unsigned(std::clamp<int64_t>((work + threads - 1) / threads, 1, full)));
 }
 
-/// Memory for one pass, in the order of the stream; in emulation exactly as large, full of NaN.
+/// Memory for one pass, in the order of the stream, from the thread's MemorySource; in emulation
+/// exactly as large, full of NaN.
 class Workspace {
  public:
   Workspace(Stream stream, int64_t bytes);
@@ -42,7 +43,8 @@ class Workspace {
 
  private:
   Stream stream_;
-  void* memory_ = nullptr;
+  int64_t bytes_;
+  void* memory_;
 };
 /// Sets `bytes` bytes of device memory to 0, in the order of the stream.
 void clear(Stream stream, void* memory, int64_t bytes);

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 #include "kernels/base/backend.h"
+#include "kernels/base/runtime.h"
 #include "kernels/base/view.h"
-#include "kernels/device/runtime.h"
 
 // What tests of device code share. It needs neither engine nor oneDNN, so that the same tests are
 // linked with the kernels that nvcc has made and run on a GPU.
