@@ -82,7 +82,8 @@ endforeach()
 
 if(KINEMA_CUDA)
   add_executable(gpu_tests ${gpu_objects} support/device_runs_cuda.cpp)
-  target_link_libraries(gpu_tests PRIVATE kinema_device_test_support kernels_cuda ${CUDART} dl rt)
+  target_link_libraries(gpu_tests PRIVATE kinema_device_test_support kernels_cuda kernels_cudnn
+                        ${CUDART} dl rt)
   if(TARGET device_tests_cuda)
     target_link_libraries(gpu_tests PRIVATE device_tests_cuda)
   endif()

@@ -1,0 +1,92 @@
+#pragma once
+#include <cublasLt.h>
+#include <cudnn.h>
+#include "kernels/base/backend.h"
+#include "kernels/base/dtype.h"
+#include "kernels/cudnn/shared_library.h"
+
+// cuDNN 9 and cuBLASLt, opened at first use, and what every operation needs of them. The functions
+// have the types of the headers; an operation that needs another one adds its name to a list here.
+
+namespace kinema::kernels::cudnn {
+
+#define KERNELS_CUDNN_FUNCTIONS(F)           \
+  F(cudnnGetVersion)                         \
+  F(cudnnGetErrorString)                     \
+  F(cudnnGetLastErrorString)                 \
+  F(cudnnCreate)                             \
+  F(cudnnDestroy)                            \
+  F(cudnnSetStream)                          \
+  F(cudnnBackendCreateDescriptor)            \
+  F(cudnnBackendDestroyDescriptor)           \
+  F(cudnnBackendFinalize)                    \
+  F(cudnnBackendSetAttribute)                \
+  F(cudnnBackendGetAttribute)                \
+  F(cudnnBackendExecute)                     \
+  F(cudnnCreateTensorDescriptor)             \
+  F(cudnnDestroyTensorDescriptor)            \
+  F(cudnnSetTensorNdDescriptor)              \
+  F(cudnnCreatePoolingDescriptor)            \
+  F(cudnnDestroyPoolingDescriptor)           \
+  F(cudnnSetPoolingNdDescriptor)             \
+  F(cudnnPoolingForward)                     \
+  F(cudnnPoolingBackward)                    \
+  F(cudnnCreateLRNDescriptor)                \
+  F(cudnnDestroyLRNDescriptor)               \
+  F(cudnnSetLRNDescriptor)                   \
+  F(cudnnLRNCrossChannelForward)             \
+  F(cudnnLRNCrossChannelBackward)            \
+  F(cudnnSoftmaxForward)                     \
+  F(cudnnSoftmaxBackward)                    \
+  F(cudnnBatchNormalizationForwardInference) \
+  F(cudnnBatchNormalizationForwardTraining)  \
+  F(cudnnBatchNormalizationBackward)
+
+#define KERNELS_CUBLASLT_FUNCTIONS(F)     \
+  F(cublasLtGetVersion)                   \
+  F(cublasLtGetStatusString)              \
+  F(cublasLtCreate)                       \
+  F(cublasLtDestroy)                      \
+  F(cublasLtMatmul)                       \
+  F(cublasLtMatmulDescCreate)             \
+  F(cublasLtMatmulDescDestroy)            \
+  F(cublasLtMatmulDescSetAttribute)       \
+  F(cublasLtMatrixLayoutCreate)           \
+  F(cublasLtMatrixLayoutDestroy)          \
+  F(cublasLtMatrixLayoutSetAttribute)     \
+  F(cublasLtMatmulPreferenceCreate)       \
+  F(cublasLtMatmulPreferenceDestroy)      \
+  F(cublasLtMatmulPreferenceSetAttribute) \
+  F(cublasLtMatmulAlgoGetHeuristic)       \
+  F(cublasLtMatmulAlgoConfigGetAttribute)
+
+#define KERNELS_MEMBER(name) decltype(&::name) name = nullptr;
+struct Cudnn {
+  KERNELS_CUDNN_FUNCTIONS(KERNELS_MEMBER)
+  std::string path;
+};
+struct CublasLt {
+  KERNELS_CUBLASLT_FUNCTIONS(KERNELS_MEMBER)
+  std::string path;
+};
+#undef KERNELS_MEMBER
+
+/// Errors: the library is missing, older than is needed here (cuDNN 9.0), or cannot be opened.
+const Cudnn& library();
+const CublasLt& blas_library();
+
+/// Throws Error with the library's own words unless it is well: "`what`: cuDNN says ...".
+void check_cudnn(cudnnStatus_t, const char* what);
+void check_blas(cublasStatus_t, const char* what);
+
+/// This thread's handles, the first for calls in the order of `stream`. Errors: no GPU.
+cudnnHandle_t handle(Stream stream);
+cublasLtHandle_t blas_handle();
+
+/// Of what is f32, bf16 or f16; refuses others, naming `op`.
+cudnnDataType_t cudnn_type(const char* op, Dtype);
+
+/// Most that a pass through the libraries may take for itself, in bytes.
+inline constexpr int64_t workspace_limit = int64_t(64) << 20;
+
+}  // namespace kinema::kernels::cudnn
