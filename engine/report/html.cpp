@@ -1,6 +1,7 @@
 #include "engine/report/html.h"
 #include <fmt/format.h>
 #include <algorithm>
+#include "report_files.h"
 
 namespace kinema::engine::report {
 
@@ -112,6 +113,23 @@ std::string section(std::string_view id, std::string_view title, const std::stri
       "<section id=\"{0}\" aria-labelledby=\"h-{0}\"><h2 id=\"h-{0}\">{1}</h2>\n{2}"
       "</section>\n",
       id, escape(title), body);
+}
+
+std::string tile(std::string_view name, const std::string& value, const std::string& note) {
+  if (value.empty()) return "";
+  return fmt::format("<div><dt>{}</dt><dd>{}<small>{}</small></dd></div>", name, escape(value),
+                     escape(note));
+}
+
+std::string page(std::string_view title, const std::string& body, std::string_view css,
+                 std::string_view script) {
+  return fmt::format(
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+      "<meta name=\"color-scheme\" content=\"light dark\"><link rel=\"icon\" href=\"data:,\">"
+      "<title>{}</title>\n<style>\n{}{}</style></head>\n<body><main>\n{}</main>\n"
+      "<div id=\"tip\" hidden></div>\n<script>\n{}{}</script>\n</body></html>\n",
+      escape(title), report_css, css, body, report_js, script);
 }
 
 }  // namespace kinema::engine::report

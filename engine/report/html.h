@@ -23,11 +23,19 @@ struct Table {
   std::vector<std::string> head = {};
   std::vector<std::vector<std::string>> rows = {};
   std::vector<bool> numbers = {};
-  bool sortable = false;
+  bool sortable = false;  ///< by report.js; what is empty stays behind
 };
 std::string html_of(const Table& table);
 
 /// A part of the page under a heading; nothing where `body` is empty.
 std::string section(std::string_view id, std::string_view title, const std::string& body);
+
+/// One headline figure of a list <dl class="tiles">; nothing where there is no value.
+std::string tile(std::string_view name, const std::string& value, const std::string& note = "");
+
+/// A whole page: the style of reports and then `css`, the script of reports and then `script`. One
+/// file that needs no other and no network; light or dark as the reader's system is.
+std::string page(std::string_view title, const std::string& body, std::string_view css = "",
+                 std::string_view script = "");
 
 }  // namespace kinema::engine::report

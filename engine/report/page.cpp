@@ -8,7 +8,6 @@
 #include "engine/report/confusion.h"
 #include "engine/report/html.h"
 #include "engine/train/progress.h"
-#include "report_files.h"
 
 namespace kinema::engine::report {
 
@@ -25,13 +24,6 @@ std::string percent(double share) {
 
 std::string title_of(const RunData& run) {
   return run.config.value("model", std::string("network")) + ": " + run.status.state;
-}
-
-/// One headline figure; nothing where there is no value.
-std::string tile(const char* name, const std::string& value, const std::string& note = "") {
-  if (value.empty()) return "";
-  return fmt::format("<div><dt>{}</dt><dd>{}<small>{}</small></dd></div>", name, escape(value),
-                     escape(note));
 }
 
 /// What the columns of metrics.csv are called (see train/metrics.h).
@@ -256,18 +248,12 @@ std::string page_of(const RunData& run) {
   }
   body += section("skipped", "Skipped files", skipped(run));
   body += section("configuration", "Configuration", configuration(run));
-  return fmt::format(
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
-      "<meta name=\"color-scheme\" content=\"light dark\"><link rel=\"icon\" href=\"data:,\">"
-      "<title>{}</title>\n<style>\n{}</style></head>\n<body><main>\n{}</main>\n"
-      "<div id=\"tip\" hidden></div>\n<script>\n{}</script>\n</body></html>\n",
-      escape(title_of(run)), report_css, body, report_js);
+  return page(title_of(run), body);
 }
 
 void write_report(const fs::path& folder) {
-  const std::string page = page_of(read_run(folder));
-  io::write_whole(folder / "report.html", [&](std::ostream& out) { out << page; });
+  const std::string text = page_of(read_run(folder));
+  io::write_whole(folder / "report.html", [&](std::ostream& out) { out << text; });
 }
 
 }  // namespace kinema::engine::report

@@ -79,11 +79,14 @@
       const sort = () => {
         const down = head.getAttribute('aria-sort') === 'ascending';
         const key = row => row.cells[column].textContent;
-        const order = head.classList.contains('n')
-          ? (a, b) => parseFloat(key(a)) - parseFloat(key(b))
+        const numbers = head.classList.contains('n');
+        const order = numbers ? (a, b) => parseFloat(key(a)) - parseFloat(key(b))
           : (a, b) => key(a).localeCompare(key(b));
-        const rows = [...body.rows].sort(order);
+        // What holds no number comes last either way.
+        const held = row => !numbers || !isNaN(parseFloat(key(row)));
+        const all = [...body.rows], rows = all.filter(held).sort(order);
         if (down) rows.reverse();
+        rows.push(...all.filter(row => !held(row)));
         heads.forEach(h => h.removeAttribute('aria-sort'));
         head.setAttribute('aria-sort', down ? 'descending' : 'ascending');
         body.append(...rows);
