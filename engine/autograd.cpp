@@ -37,6 +37,9 @@ Target open(Node& node) {
       base.grad = node.base->grad = relaid(base.grad);
       part = node.region(base.grad);
     }
+    // Rows seen under another shape do not own the lanes behind them.
+    if (!base.accumulate && node.whole && part.layout.tail != base.grad.layout.tail)
+      zero_tail(base.grad);
     return {part, base.accumulate || !node.whole};
   }
   const bool first = !node.set;
@@ -192,6 +195,7 @@ void backward(const Tensor& y, const Tensor& dy) {
         "backward: the gradient must be ", y.node->dtype, " ", y.shape(), ", got ",
         dy ? dy.dtype() : y.dtype(), " ", dy ? dy.shape() : y.shape());
   NoGrad off_tape;
+  const ProfiledRange whole("backward");
   give(*y.node, dy ? dy : full(y.shape(), 1, y.dtype(), y.device()));
   std::vector<std::shared_ptr<Node>> tape = order(y.node);
   while (!tape.empty()) {
@@ -203,6 +207,7 @@ void backward(const Tensor& y, const Tensor& dy) {
       n->grad = {};
       const Rule rule = std::move(n->rule);
       const PolicyScope policy(n->policy);
+      const ProfiledRange range(n->op);
       rule(dy_here, to);
       show_gradients(*n);
     }

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include "engine/gpu.h"
+#include "engine/step_arena.h"
 #include "kernels/base/view.h"
 
 namespace kinema::engine {
@@ -76,7 +78,25 @@ class Heap {
   std::map<int64_t, int64_t> free_;  // offset to length
 };
 
-/// All memory of tensors, counted.
+/// What live tensors of one device hold.
+class Count {
+ public:
+  void add(int64_t bytes) {
+    std::lock_guard lock(mutex_);
+    use_.live += bytes;
+    use_.peak = std::max(use_.peak, use_.live);
+  }
+  MemoryUse use() {
+    std::lock_guard lock(mutex_);
+    return use_;
+  }
+
+ private:
+  std::mutex mutex_;
+  MemoryUse use_;
+};
+
+/// All memory of tensors on the CPU, counted.
 class Pool {
  public:
   void* take(int64_t bytes, int64_t& held) {
@@ -88,27 +108,23 @@ class Pool {
       block = heap().take(held);
     else if (posix_memalign(&block, size_t(alignment), size_t(held)))
       block = nullptr;
-    kernels::check(block, "memory: could not allocate ", bytes, " bytes; tensors hold ", use_.live,
-                   " of ", heap().capacity(),
+    kernels::check(block, "memory: could not allocate ", bytes, " bytes; tensors hold ",
+                   count_.use().live, " of ", heap().capacity(),
                    "; use a smaller batch, fewer frames or smaller frames");
-    use_.live += held;
-    use_.peak = std::max(use_.peak, use_.live);
+    count_.add(held);
     return block;
   }
 
   void give(void* block, int64_t held) {
     std::lock_guard lock(mutex_);
-    use_.live -= held;
+    count_.add(-held);
     if (pooled && held >= small)
       heap().give(block, held);
     else
       std::free(block);
   }
 
-  MemoryUse use() {
-    std::lock_guard lock(mutex_);
-    return use_;
-  }
+  MemoryUse use() { return count_.use(); }
 
  private:
   static Heap& heap() {
@@ -117,7 +133,7 @@ class Pool {
   }
 
   std::mutex mutex_;
-  MemoryUse use_;
+  Count count_;
 };
 
 /// Never destroyed: tensors in static storage may outlive any order of destruction.
@@ -126,16 +142,40 @@ Pool& pool() {
   return instance;
 }
 
+Count& gpu_count() {
+  static Count& instance = *new Count;
+  return instance;
+}
+
+Block take(Device device, int64_t bytes, bool pinned) {
+  bytes = std::max<int64_t>(bytes, 1);
+  if (device == Device::meta) return {};
+  if (device == Device::gpu) {
+    Block block = take_gpu(bytes);
+    gpu_count().add(bytes);
+    return block;
+  }
+  if (pinned) {
+    const kernels::Runtime& runtime = gpu_runtime();
+    return Block(runtime.allocate_pinned(bytes), runtime.release_pinned);
+  }
+  int64_t held = 0;
+  void* const memory = pool().take(bytes, held);
+  return Block(memory, [held](void* block) { pool().give(block, held); });
+}
+
 }  // namespace
 
-Storage::Storage(Device device, int64_t bytes) : bytes_(bytes), device_(device) {
-  if (device == Device::cpu) data_ = pool().take(std::max<int64_t>(bytes, 1), held_);
-}
+Storage::Storage(Device device, int64_t bytes, bool pinned)
+    : bytes_(bytes), device_(device), memory_(take(device, bytes, pinned)) {}
 
 Storage::~Storage() {
-  if (data_) pool().give(data_, held_);
+  if (device_ == Device::gpu) gpu_count().add(-std::max<int64_t>(bytes_, 1));
 }
 
-MemoryUse memory_use() { return pool().use(); }
+MemoryUse memory_use(Device device) {
+  if (device == Device::meta) return {};
+  return device == Device::gpu ? gpu_count().use() : pool().use();
+}
 
 }  // namespace kinema::engine

@@ -7,16 +7,26 @@
 
 namespace kinema::engine {
 
-/// Which backend serves which operation ("" for all; the last that fits decides). Null: the
-/// device's own. The tape keeps it with each result, so that a rule runs where its forward ran.
+/// Which backend serves which operation ("" for all; the last that fits decides). A choice counts
+/// on the device that its backend runs on: reference and cpu on the CPU, cuda, cudnn and emulated
+/// on the GPU. Null: the device's own. The tape keeps it with each result, so that a rule runs
+/// where its forward ran.
 using Policy = std::shared_ptr<const std::vector<std::pair<std::string, Backend>>>;
 
 /// This thread's policy.
 Policy current_policy();
 
-/// The backend that serves `op` on `device` by this thread's policy, else `cpu`; always `meta` on
-/// the meta device.
-Backend backend_for(const char* op, Device device);
+/// Who serves an operation.
+struct Choice {
+  Backend first;
+  /// Serves what `first` does not have; `first` itself where the policy names this very operation.
+  Backend otherwise;
+};
+/// That for `op` on `device` by this thread's policy, else the device's own backend: cpu, what
+/// use_gpu() was given, meta.
+/// Errors: a choice for `op` that the GPU in use cannot run.
+Choice choice_for(const char* op, Device device);
+inline Backend backend_for(const char* op, Device device) { return choice_for(op, device).first; }
 
 /// Sets this thread's policy while it lives.
 class PolicyScope {
@@ -30,7 +40,8 @@ class PolicyScope {
   Policy before_;
 };
 
-/// Chooses the backend of one operation, or of all (op = ""), on this thread while it lives.
+/// Chooses the backend of one operation, or of all (op = ""), on this thread while it lives. What
+/// a backend chosen for all does not have the device's own serves (engine/served.h).
 class BackendScope : public PolicyScope {
  public:
   explicit BackendScope(Backend backend, const std::string& op = "");

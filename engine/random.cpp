@@ -2,6 +2,7 @@
 #include <cmath>
 #include <numbers>
 #include <vector>
+#include "engine/ops/copy.h"
 #include "engine/trace.h"
 #include "kernels/base/philox.h"
 
@@ -21,6 +22,11 @@ uint64_t fnv(std::string_view text, uint64_t hash = 0xcbf29ce484222325u) {
 template <class F>
 void generate(const Tensor& t, F f) {
   if (t.device() == Device::meta) return;
+  if (t.device() == Device::gpu) {  // the same numbers, made on the CPU
+    const Tensor host = empty(t.shape(), t.dtype(), Device::cpu);
+    generate(host, f);
+    return copy(host, t);
+  }
   const kernels::RowOffsets offset(t.layout);
   kernels::dispatch_float("random", t.dtype(), [&]<class T>(T) {
     int64_t i = 0;

@@ -2,11 +2,19 @@
 #include <algorithm>
 #include <cstring>
 #include <utility>
+#include "engine/gpu.h"
 #include "engine/ops/copy.h"
 
 namespace kinema::engine {
 
 namespace {
+
+/// Bytes that pad each row of W pixels.
+int64_t row_gap(const View& v) {
+  if (v.shape.rank != 5) return 0;
+  return (v.stride(2) - v.shape[3] * v.stride(3)) * kernels::size_of(v.dtype);
+}
+
 /// Zeroes what no element covers: lanes behind C, pixels behind W.
 void zero_padding(const View& v) {
   const int64_t element = kernels::size_of(v.dtype);
@@ -16,19 +24,20 @@ void zero_padding(const View& v) {
     for (int64_t r = 0; r < offset.rows(); ++r)
       std::memset(base + (offset(r) + v.shape[-1]) * element, 0, size_t(v.tail * element));
   }
-  if (v.shape.rank != 5) return;
-  const int64_t gap = v.stride(2) - v.shape[3] * v.stride(3);
+  const int64_t gap = row_gap(v);
   for (int64_t n = 0; gap > 0 && n < v.shape[0]; ++n)
     for (int64_t t = 0; t < v.shape[1]; ++t)
       for (int64_t h = 0; h < v.shape[2]; ++h)
         std::memset(base + (n * v.stride(0) + t * v.stride(1) + h * v.stride(2) +
                             v.shape[3] * v.stride(3)) *
                                element,
-                    0, size_t(gap * element));
+                    0, size_t(gap));
 }
 
 thread_local Device device_now = Device::cpu;
 }  // namespace
+
+Stream Tensor::stream() const { return device() == Device::gpu ? current_stream() : Stream{}; }
 
 Device current_device() { return device_now; }
 DeviceScope::DeviceScope(Device device) : before_(std::exchange(device_now, device)) {}
@@ -42,7 +51,19 @@ Tensor empty(const Shape& shape, Dtype dtype, Device device) {
   t.storage = std::make_shared<Storage>(
       device, std::max(elements, kernels::span(t.layout)) * kernels::size_of(dtype));
   t.layout.data = t.storage->data();
-  if (t.layout.data && shape.size()) zero_padding(t.layout);
+  if (!shape.size()) return t;
+  if (device == Device::cpu) zero_padding(t.layout);
+  // Frames whose rows are no multiple of 16 bytes are rare: one pass over all of them will do.
+  if (device == Device::gpu && row_gap(t.layout))
+    gpu_runtime().clear(current_stream(), t.layout.data, t.storage->bytes());
+  return t;
+}
+
+Tensor empty_pinned(const Shape& shape, Dtype dtype) {
+  Tensor t = empty(shape, dtype, Device::meta);
+  t.storage = std::make_shared<Storage>(Device::cpu, t.storage->bytes(), true);
+  t.layout.data = t.storage->data();
+  if (shape.size()) zero_padding(t.layout);
   return t;
 }
 
@@ -52,21 +73,32 @@ Tensor full(const Shape& shape, double value, Dtype dtype, Device device) {
   return t;
 }
 
+void zero_tail(const Tensor& t) {
+  if (!t.layout.tail || t.device() == Device::meta) return;
+  Tensor lanes = t.detach();
+  lanes.layout.data =
+      static_cast<char*>(lanes.layout.data) + t.shape(-1) * kernels::size_of(t.dtype());
+  lanes.layout.shape[-1] = t.layout.tail;
+  lanes.layout.tail = 0;
+  fill(lanes, 0);
+}
+
 template <class T>
-Tensor from_vector(const Shape& shape, const std::vector<T>& values) {
+Tensor from_vector(const Shape& shape, const std::vector<T>& values, Device device) {
   check(int64_t(values.size()) == shape.size(), "from_vector: shape ", shape, " takes ",
         shape.size(), " values, got ", values.size());
-  Tensor t = empty(shape, kernels::dtype_of<T>());
+  Tensor t = empty(shape, kernels::dtype_of<T>(), Device::cpu);
   const kernels::RowOffsets offset(t.layout);
   const int64_t row = shape.rank ? shape[-1] : 0;
   for (int64_t r = 0; row && r < offset.rows(); ++r)
     std::copy_n(values.data() + r * row, row, data<T>(t) + offset(r));
-  return t;
+  return to_device(t, device);
 }
 
 template <class T>
 std::vector<T> to_vector(const Tensor& t) {
-  check(t.device() == Device::cpu, "to_vector: a tensor on the meta device has no values");
+  check(t.device() != Device::meta, "to_vector: a tensor on the meta device has no values");
+  if (t.device() == Device::gpu) return to_vector<T>(to_device(t.detach(), Device::cpu));
   std::vector<T> values(static_cast<size_t>(t.size()));
   const kernels::RowOffsets offset(t.layout);
   const int64_t row = t.rank() ? t.shape(-1) : 0;
@@ -75,13 +107,13 @@ std::vector<T> to_vector(const Tensor& t) {
   return values;
 }
 
-template Tensor from_vector(const Shape&, const std::vector<float>&);
-template Tensor from_vector(const Shape&, const std::vector<double>&);
-template Tensor from_vector(const Shape&, const std::vector<uint8_t>&);
-template Tensor from_vector(const Shape&, const std::vector<int32_t>&);
-template Tensor from_vector(const Shape&, const std::vector<int64_t>&);
-template Tensor from_vector(const Shape&, const std::vector<kernels::bf16>&);
-template Tensor from_vector(const Shape&, const std::vector<kernels::f16>&);
+template Tensor from_vector(const Shape&, const std::vector<float>&, Device);
+template Tensor from_vector(const Shape&, const std::vector<double>&, Device);
+template Tensor from_vector(const Shape&, const std::vector<uint8_t>&, Device);
+template Tensor from_vector(const Shape&, const std::vector<int32_t>&, Device);
+template Tensor from_vector(const Shape&, const std::vector<int64_t>&, Device);
+template Tensor from_vector(const Shape&, const std::vector<kernels::bf16>&, Device);
+template Tensor from_vector(const Shape&, const std::vector<kernels::f16>&, Device);
 template std::vector<float> to_vector(const Tensor&);
 template std::vector<double> to_vector(const Tensor&);
 template std::vector<uint8_t> to_vector(const Tensor&);
@@ -92,7 +124,7 @@ template std::vector<kernels::f16> to_vector(const Tensor&);
 
 double item(const Tensor& t) {
   check(t.size() == 1, "item: expected one element, got ", t.shape());
-  return kernels::dispatch_any(t.dtype(), [&]<class T>(T) { return double(data<T>(t)[0]); });
+  return kernels::dispatch_any(t.dtype(), [&]<class T>(T) { return double(to_vector<T>(t)[0]); });
 }
 
 }  // namespace kinema::engine

@@ -29,7 +29,8 @@ struct Tensor {
   int rank() const { return layout.shape.rank; }
   Dtype dtype() const { return layout.dtype; }
   Device device() const { return storage->device(); }
-  Stream stream() const { return {}; }
+  /// Where operations on it run: the thread's current stream on a GPU.
+  Stream stream() const;
 
   /// The same memory off the tape. Rules capture this, so that no tape keeps another alive.
   Tensor detach() const { return {storage, layout, nullptr}; }
@@ -53,7 +54,8 @@ class DeviceScope {
   Device before_;
 };
 
-/// Fresh memory laid out by kernels::fresh_layout; padding lanes are zero, elements are not set.
+/// Fresh memory laid out by kernels::fresh_layout; elements are not set. Pixels that pad rows are
+/// zero, and on the CPU lanes behind C too; on a GPU whoever writes rows of it must write those.
 Tensor empty(const Shape& shape, Dtype dtype = Dtype::f32, Device device = current_device());
 inline Tensor empty_like(const Tensor& t) { return empty(t.shape(), t.dtype(), t.device()); }
 
@@ -61,13 +63,18 @@ inline Tensor empty_like(const Tensor& t) { return empty(t.shape(), t.dtype(), t
 Tensor full(const Shape& shape, double value, Dtype dtype = Dtype::f32,
             Device device = current_device());
 
-/// Element by element from row-major `values` (as many as the shape holds), and back.
+/// Sets the lanes behind C that t owns to zero: for whoever writes t through views that do not.
+void zero_tail(const Tensor& t);
+
+/// Element by element from row-major `values` (as many as the shape holds), and back. From and to a
+/// GPU it waits.
 template <class T>
-Tensor from_vector(const Shape& shape, const std::vector<T>& values);
+Tensor from_vector(const Shape& shape, const std::vector<T>& values,
+                   Device device = current_device());
 template <class T>
 std::vector<T> to_vector(const Tensor& t);
 
-/// The one element of `t`.
+/// The one element of `t`; on a GPU it waits for it.
 double item(const Tensor& t);
 
 }  // namespace kinema::engine

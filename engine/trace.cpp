@@ -13,7 +13,7 @@ Observer::~Observer() { std::erase(observers, this); }
 Observer* Observer::current() { return observers.empty() ? nullptr : observers.back(); }
 
 const std::string& current_path() { return path; }
-PathScope::PathScope(const std::string& now) : before_(std::exchange(path, now)) {}
+PathScope::PathScope(const std::string& now) : before_(std::exchange(path, now)), range_(now) {}
 PathScope::~PathScope() { path = std::move(before_); }
 
 }  // namespace kinema::engine

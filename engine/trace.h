@@ -2,6 +2,7 @@
 #include <array>
 #include <string>
 #include <vector>
+#include "engine/profiled_range.h"
 #include "engine/tensor.h"
 
 namespace kinema::engine {
@@ -38,7 +39,7 @@ class Observer {
 /// The module that is running on this thread, as a dotted path; "" outside of any.
 const std::string& current_path();
 
-/// Names the running module while it lives.
+/// Names the running module while it lives, for profilers of a GPU too.
 class PathScope {
  public:
   explicit PathScope(const std::string& path);
@@ -48,6 +49,7 @@ class PathScope {
 
  private:
   std::string before_;
+  ProfiledRange range_;
 };
 
 }  // namespace kinema::engine

@@ -2,8 +2,7 @@
 """Refuses an #include against the layers: kernels <- engine <- models <- tools; tests and bench may use all.
 
 In engine only engine/ops/*.cpp opens an operation's contract, kernels/<op>/; every other file of engine sees
-kernels/base/, plain option structs, kernels/<op>/<op>_options.h, and the host's side of a device,
-kernels/device/runtime.h. Models see engine/ alone.
+kernels/base/ and plain option structs, kernels/<op>/<op>_options.h. Models see engine/ alone.
 """
 import pathlib
 import re
@@ -15,7 +14,6 @@ MAY_USE = {
     "models": {"models", "engine"},
     "tools": {"tools", "models", "engine", "kernels"},
 }
-RUNTIME = "kernels/device/runtime.h"
 INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
 
 
@@ -27,7 +25,7 @@ def fault(path, target):
     if top not in MAY_USE[layer]:
         return f"{layer} may not include {target}"
     if layer == "engine" and top == "kernels":
-        plain = target.startswith("kernels/base/") or target.endswith("_options.h") or target == RUNTIME
+        plain = target.startswith("kernels/base/") or target.endswith("_options.h")
         opens = path.parts[1] == "ops" and path.suffix == ".cpp"
         if not plain and not opens:
             return f"only engine/ops/*.cpp opens a contract, not to be included here: {target}"

@@ -1,7 +1,7 @@
 #include "engine/ops/batch_norm.h"
 #include "engine/autograd.h"
-#include "engine/policy.h"
 #include "engine/recompute.h"
+#include "engine/served.h"
 #include "kernels/batch_norm/batch_norm.h"
 
 namespace kinema::engine {
@@ -31,16 +31,17 @@ Tensor batch_norm(const Tensor& x, const BatchNormWeights& weights, bool trainin
   const Tensor y = extras.out ? extras.out.detach() : empty_like(x);
   kernels::check_batch_norm(options, x.view(), p, epilogue, y.view(), training);
 
-  const auto& op = kernels::batch_norm(backend_for("batch_norm", x.device()));
+  const Served<kernels::BatchNorm> op("batch_norm", kernels::batch_norm, x.device());
   const Shape channels{x.shape(-1)};
   const Tensor mean = empty(channels, kernels::wide_of(x.dtype()), x.device());
   const Tensor rstd = empty_like(mean);
-  const auto forward = training ? op.train_forward : op.infer_forward;
-  forward(x.stream(), options, x.view(), p, epilogue, y.view(), {mean.view(), rstd.view()});
+  const auto forward =
+      training ? &kernels::BatchNorm::train_forward : &kernels::BatchNorm::infer_forward;
+  op.run(forward, x.stream(), options, x.view(), p, epilogue, y.view(), {mean.view(), rstd.view()});
 
-  const auto grad = training ? op.train_grad : op.infer_grad;
+  const auto grad = training ? &kernels::BatchNorm::train_grad : &kernels::BatchNorm::infer_grad;
   const bool relu = extras.relu, needs_y = relu && extras.residual;
-  auto rule = [grad, relu, mean, rstd, x = x.detach(), gamma = weights.gamma.detach(),
+  auto rule = [op, grad, relu, mean, rstd, x = x.detach(), gamma = weights.gamma.detach(),
                beta = weights.beta.detach(),
                y = needs_y ? y : Tensor{}](const Tensor& dy, Gradients& to) {
     const kernels::BatchNormKept kept{x.view(),    gamma.view(), beta.view(), mean.view(),
@@ -51,15 +52,15 @@ Tensor batch_norm(const Tensor& x, const BatchNormWeights& weights, bool trainin
     } else {
       to.pass(3, dy);
     }
-    grad(dy.stream(), kept, dy.view(), targets);
+    op.run(grad, dy.stream(), kept, dy.view(), targets);
   };
   return record("batch_norm", y, {x, weights.gamma, weights.beta, extras.residual}, rule);
 }
 
 void batch_statistics(const Tensor& x, const Tensor& mean, const Tensor& var) {
   kernels::check_batch_norm_statistics(x.view(), mean.view(), var.view());
-  kernels::batch_norm(backend_for("batch_norm", x.device()))
-      .statistics(x.stream(), x.view(), mean.view(), var.view());
+  const Served<kernels::BatchNorm> op("batch_norm", kernels::batch_norm, x.device());
+  op.run(&kernels::BatchNorm::statistics, x.stream(), x.view(), mean.view(), var.view());
 }
 
 }  // namespace kinema::engine

@@ -2,7 +2,7 @@
 #include "engine/autograd.h"
 #include "engine/ops/copy.h"
 #include "engine/ops/pointwise.h"
-#include "engine/policy.h"
+#include "engine/served.h"
 #include "kernels/conv3d/conv3d.h"
 
 namespace kinema::engine {
@@ -37,27 +37,28 @@ Tensor conv3d(const Tensor& x, const Tensor& w, const Conv3dOptions& options,
                                          .relu = extras.relu};
   Tensor y = extras.out ? extras.out.detach() : empty(shape, x.dtype(), x.device());
   kernels::check_conv3d(options, x.view(), w.view(), y.view(), epilogue);
-  const kernels::Conv3d& op = kernels::conv3d(backend_for("conv3d", x.device()));
-  op.forward(x.stream(), options, x.view(), w.view(), y.view(), epilogue);
+  const Served<kernels::Conv3d> op("conv3d", kernels::conv3d, x.device());
+  op.run(&kernels::Conv3d::forward, x.stream(), options, x.view(), w.view(), y.view(), epilogue);
   // The mask of the ReLU is read off y, and x is read for dw alone: no more is kept than is used.
   const Tensor mask = extras.relu ? y.detach() : Tensor{};
   return record(
       "conv3d", y, {x, w, extras.bias, extras.residual},
-      [x = wants_grad(w) ? x.detach() : Tensor{}, w = w.detach(), mask, options, &op](
+      [x = wants_grad(w) ? x.detach() : Tensor{}, w = w.detach(), mask, options, op](
           const Tensor& dy, Gradients& to) {
         const Tensor dz = mask ? through_relu(mask, dy) : dy;
         if (to.wants(0)) {
           const Target dx = to.target(0);
-          op.grad_input(dz.stream(), options, dz.view(), w.view(), dx.view(),
-                        {.accumulate = dx.accumulate});
+          op.run(&kernels::Conv3d::grad_input, dz.stream(), options, dz.view(), w.view(), dx.view(),
+                 {.accumulate = dx.accumulate});
         }
         if (to.wants(1)) {
           const Target dw = to.target(1);
-          op.grad_weight(dz.stream(), options, x.view(), dz.view(), dw.view(), dw.accumulate);
+          op.run(&kernels::Conv3d::grad_weight, dz.stream(), options, x.view(), dz.view(),
+                 dw.view(), dw.accumulate);
         }
         if (to.wants(2)) {
           const Target db = to.target(2);
-          op.grad_bias(dz.stream(), dz.view(), db.view(), db.accumulate);
+          op.run(&kernels::Conv3d::grad_bias, dz.stream(), dz.view(), db.view(), db.accumulate);
         }
         to.pass(3, dz);
       },

@@ -1,6 +1,7 @@
 #include "engine/ops/copy.h"
 #include "engine/autograd.h"
-#include "engine/policy.h"
+#include "engine/gpu.h"
+#include "engine/served.h"
 #include "kernels/copy/copy.h"
 
 namespace kinema::engine {
@@ -8,23 +9,45 @@ namespace kinema::engine {
 namespace {
 thread_local int64_t packed = 0;
 
-const kernels::Copy& op_for(const Tensor& t) {
-  return kernels::copy(backend_for("copy", t.device()));
-}
-}  // namespace
+Served<kernels::Copy> op_for(const Tensor& t) { return {"copy", kernels::copy, t.device()}; }
 
-void copy(const Tensor& from, const Tensor& to, bool accumulate) {
-  op_for(to).forward(to.stream(), from.view(), to.view(), accumulate);
-}
-
-void fill(const Tensor& to, double value) { op_for(to).fill(to.stream(), to.view(), value); }
-
-Tensor contiguous(const Tensor& x) {
+/// True if x lies as a fresh tensor does.
+bool is_fresh(const Tensor& x) {
   const View fresh = kernels::fresh_layout(x.dtype(), x.shape());
   bool same = fresh.tail == x.layout.tail;
   for (int a = 0; a < x.rank(); ++a)
     same &= x.shape(a) == 1 || fresh.stride(a) == x.layout.stride(a);
-  if (same) return x;
+  return same;
+}
+
+/// x in fresh memory of another device: as one run of bytes, packed first where it is none.
+Tensor moved(const Tensor& x, Device device) {
+  check(x.device() != Device::meta, "to_device: a tensor on the meta device has no values");
+  const Tensor y = empty(x.shape(), x.dtype(), device);
+  if (device == Device::meta || !x.size()) return y;
+  Tensor from = x;
+  if (!is_fresh(x)) copy(x, from = empty_like(x));
+  const int64_t bytes = kernels::span(y.layout) * kernels::size_of(x.dtype());
+  const kernels::Runtime& runtime = gpu_runtime();
+  const auto transfer = device == Device::gpu ? runtime.upload : runtime.download;
+  transfer(current_stream(), from.layout.data, y.layout.data, bytes);
+  return y;
+}
+
+}  // namespace
+
+void copy(const Tensor& from, const Tensor& to, bool accumulate) {
+  if (from.device() != to.device() && to.device() != Device::meta)
+    return copy(moved(from, to.device()), to, accumulate);
+  op_for(to).run(&kernels::Copy::forward, to.stream(), from.view(), to.view(), accumulate);
+}
+
+void fill(const Tensor& to, double value) {
+  op_for(to).run(&kernels::Copy::fill, to.stream(), to.view(), value);
+}
+
+Tensor contiguous(const Tensor& x) {
+  if (is_fresh(x)) return x;
   Tensor y = empty_like(x);
   copy(x, y);
   count_packed(y);
@@ -44,6 +67,13 @@ Tensor cast(const Tensor& x, Dtype dtype) {
     if (!dx.accumulate) return copy(dy, dx.grad);
     copy(cast(dy, dx.grad.dtype()), dx.grad, true);
   });
+}
+
+Tensor to_device(const Tensor& x, Device device) {
+  if (x.device() == device) return x;
+  return record(
+      "to_device", moved(x, device), {x},
+      [from = x.device()](const Tensor& dy, Gradients& to) { to.pass(0, to_device(dy, from)); });
 }
 
 }  // namespace kinema::engine

@@ -2,7 +2,7 @@
 #include "engine/autograd.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/views.h"
-#include "engine/policy.h"
+#include "engine/served.h"
 #include "kernels/linear/linear.h"
 
 namespace kinema::engine {
@@ -15,23 +15,25 @@ Tensor linear_rows(const Tensor& x, const Tensor& w, const Tensor& bias, bool re
   Tensor y = empty(kernels::linear_output(x.shape(), w.shape()), x.dtype(), x.device());
   const kernels::LinearEpilogue epilogue{.bias = bias.view(), .relu = relu};
   kernels::check_linear(x.view(), w.view(), y.view(), epilogue);
-  const kernels::Linear& op = kernels::linear(backend_for("linear", x.device()));
-  op.forward(x.stream(), o, x.view(), w.view(), y.view(), epilogue);
+  const Served<kernels::Linear> op("linear", kernels::linear, x.device());
+  op.run(&kernels::Linear::forward, x.stream(), o, x.view(), w.view(), y.view(), epilogue);
   // The mask of the ReLU is read off y, and x is read for dw alone: no more is kept than is used.
   auto rule = [x = wants_grad(w) ? x.detach() : Tensor{}, w = w.detach(),
-               mask = relu ? y.detach() : Tensor{}, &op, o](const Tensor& dy, Gradients& to) {
+               mask = relu ? y.detach() : Tensor{}, op, o](const Tensor& dy, Gradients& to) {
     const Tensor dz = mask ? through_relu(mask, dy) : dy;
     if (to.wants(0)) {
       const Target dx = to.target(0);
-      op.grad_input(dz.stream(), o, dz.view(), w.view(), dx.view(), dx.accumulate);
+      op.run(&kernels::Linear::grad_input, dz.stream(), o, dz.view(), w.view(), dx.view(),
+             dx.accumulate);
     }
     if (to.wants(1)) {
       const Target dw = to.target(1);
-      op.grad_weight(dz.stream(), o, x.view(), dz.view(), dw.view(), dw.accumulate);
+      op.run(&kernels::Linear::grad_weight, dz.stream(), o, x.view(), dz.view(), dw.view(),
+             dw.accumulate);
     }
     if (to.wants(2)) {
       const Target db = to.target(2);
-      op.grad_bias(dz.stream(), dz.view(), db.view(), db.accumulate);
+      op.run(&kernels::Linear::grad_bias, dz.stream(), dz.view(), db.view(), db.accumulate);
     }
   };
   return record("linear", y, {x, w, bias}, rule, {.macs = x.size() * w.shape(0), .window = {}});

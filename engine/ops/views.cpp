@@ -50,17 +50,6 @@ std::optional<View> restride(const View& v, const Shape& shape) {
   return r;
 }
 
-/// Zeroes the lanes behind the innermost rows that `whole` owns and no part did.
-void zero_tail(const Tensor& whole) {
-  if (!whole.layout.tail || whole.device() == Device::meta) return;
-  Tensor lanes = whole.detach();
-  lanes.layout.data =
-      static_cast<char*>(lanes.layout.data) + whole.shape(-1) * kernels::size_of(whole.dtype());
-  lanes.layout.shape[-1] = whole.layout.tail;
-  lanes.layout.tail = 0;
-  fill(lanes, 0);
-}
-
 /// The tensor that the parts already are, if they are neighbours along `axis` in one storage.
 Tensor joined(const std::vector<Tensor>& parts, int axis, const Shape& shape) {
   const Tensor& first = parts.front();
@@ -115,6 +104,7 @@ Tensor reshape(const Tensor& x, const Shape& shape) {
   // Either side may be seen under the other's shape: one pass, whichever it is.
   if (std::optional<View> as_x = restride(y.layout, x.shape())) {
     copy(x, {y.storage, *as_x, nullptr});
+    if (as_x->tail != y.layout.tail) zero_tail(y);
   } else {
     Tensor dense = empty({x.size()}, x.dtype(), x.device());
     copy(x, {dense.storage, *restride(dense.layout, x.shape()), nullptr});
@@ -158,9 +148,7 @@ Tensor concat(const std::vector<Tensor>& parts, int axis) {
           " and ", p.shape());
   }
   Tensor whole = joined(parts, axis, shape);
-  if (whole) {
-    zero_tail(whole);
-  } else {
+  if (!whole) {
     whole = empty(shape, first.dtype(), first.device());
     int64_t at = 0;
     for (const Tensor& p : parts) {
@@ -168,6 +156,7 @@ Tensor concat(const std::vector<Tensor>& parts, int axis) {
       at += p.shape(axis);
     }
   }
+  zero_tail(whole);  // no part owned those lanes
   std::vector<int64_t> lengths;
   for (const Tensor& p : parts) lengths.push_back(p.shape(axis));
   return record("concat", whole, parts, [lengths, axis](const Tensor& dy, Gradients& to) {
