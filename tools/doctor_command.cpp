@@ -6,6 +6,7 @@
 #include <memory>
 #include <thread>
 #include "engine/ops/conv3d.h"
+#include "engine/ops/copy.h"
 #include "engine/policy.h"
 #include "engine/random.h"
 #include "engine/train/progress.h"
@@ -38,8 +39,10 @@ std::string probe(engine::Backend backend) {
     fill_uniform(x, -1, 1, key_of(1, "x"));
     fill_uniform(w, -1, 1, key_of(1, "w"));
     auto run = [&](Backend b) {
-      BackendScope scope(b);
-      return to_vector<float>(conv3d(x, w));
+      const bool host = b == Backend::reference || b == Backend::cpu;
+      const Device device = host ? Device::cpu : Device::gpu;
+      BackendScope scope(b, "conv3d");
+      return to_vector<float>(conv3d(to_device(x, device), to_device(w, device)));
     };
     const std::vector<float> got = run(backend), want = run(Backend::reference);
     // Sums of 81 products below 1: rounding stays under 81 * 81 * 2^-24.

@@ -197,9 +197,9 @@ void Loader::State::finish(Slot& slot) const {
       for (int64_t label : s.labels) *(targets.end() - int64_t(dataset.classes.size()) + label) = 1;
     }
   const auto rows = int64_t(labels.size());
-  b.labels = from_vector<int64_t>({rows}, labels);
+  b.labels = from_vector<int64_t>({rows}, labels, Device::cpu);
   if (dataset.multi_label)
-    b.targets = from_vector<float>({rows, int64_t(dataset.classes.size())}, targets);
+    b.targets = from_vector<float>({rows, int64_t(dataset.classes.size())}, targets, Device::cpu);
 }
 
 /// Tells of samples that could not be read, or throws.

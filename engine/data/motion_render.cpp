@@ -247,7 +247,7 @@ Tensor render_motion(const MotionOptions& o, int64_t label, int64_t clip) {
   const Outline outline(draws);
   const Sprite sprite(outline, skin, std::max<int64_t>(32, o.size * 3 / 2));
   const std::vector<Colour> background = paint(ground, o.size);
-  Tensor frames = empty({1, o.frames, o.size, o.size, 3}, Dtype::u8);
+  Tensor frames = empty({1, o.frames, o.size, o.size, 3}, Dtype::u8, Device::cpu);
   for (int64_t t = 0; t < o.frames; ++t) {
     uint8_t* to = data<uint8_t>(frames) + t * frames.layout.stride(1);
     const int64_t pitch = frames.layout.stride(2);

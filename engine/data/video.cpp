@@ -216,7 +216,8 @@ void VideoReader::read(const std::vector<int64_t>& frames, FrameSize size, const
 
 Tensor VideoReader::read(const std::vector<int64_t>& frames, FrameSize size) {
   if (size == FrameSize{}) size = state_->info.size;
-  Tensor all = empty({1, int64_t(frames.size()), size.height, size.width, 3}, Dtype::u8);
+  Tensor all =
+      empty({1, int64_t(frames.size()), size.height, size.width, 3}, Dtype::u8, Device::cpu);
   std::vector<int64_t> order = frames;
   std::sort(order.begin(), order.end());
   order.erase(std::unique(order.begin(), order.end()), order.end());

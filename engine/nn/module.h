@@ -44,6 +44,8 @@ class Module {
   /// are the arena's to update). Errors: another type.
   void set_precision(Dtype precision);
   Dtype precision() const { return precision_; }
+  /// Where its parameters and buffers lie: the device of the DeviceScope that it was made in.
+  Device device() const { return device_; }
   const std::string& path() const { return path_; }
   /// Marks this module as the one that runs: names its operations for traces and random draws.
   PathScope enter() const { return PathScope(path_); }
@@ -63,6 +65,7 @@ class Module {
   std::string path_;
   bool training_ = true, checkpoints_activations_ = false;
   Dtype precision_ = Dtype::f32;
+  Device device_ = current_device();
   std::vector<NamedTensor> own_parameters_, own_buffers_;
   std::vector<Module*> children_;
 };

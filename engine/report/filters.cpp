@@ -67,7 +67,7 @@ Filters filters_of(const nn::Module& network, const std::string& layer) {
         values[size_t(((k * frames + c / 3) * pixels + pixel) * 3 + c % 3)] = from[i];
       }
     }
-    return {p.name, from_vector<float>({s[0], frames, s[2], s[3], 3}, values)};
+    return {p.name, from_vector<float>({s[0], frames, s[2], s[3], 3}, values, Device::cpu)};
   }
   fail("filters: ",
        layer.empty() ? "no convolution of the network sees colours" : "no layer '" + layer + "'",

@@ -2,6 +2,7 @@
 #include <map>
 #include <string>
 #include "engine/ops/batch_norm.h"
+#include "engine/ops/copy.h"
 
 namespace kinema::engine::train {
 
@@ -19,7 +20,7 @@ class Statistics : public Observer {
   void saw(const char* op, const Tensor& y, const std::vector<Tensor>& inputs,
            const Work&) override {
     if (std::string(op) != "batch_norm") return;
-    const Tensor mean = empty({y.shape(-1)}), var = empty_like(mean);
+    const Tensor mean = empty({y.shape(-1)}, Dtype::f32, y.device()), var = empty_like(mean);
     batch_statistics(inputs[0], mean, var);
     const double count = double(y.size()) / double(y.shape(-1));
     seen_[current_path()].push_back({count, to_vector<float>(mean), to_vector<float>(var)});
@@ -32,6 +33,7 @@ class Statistics : public Observer {
     if (found == seen_.end()) return;
     double count = 0;
     for (const Seen& s : found->second) count += s.count;
+    std::vector<float> means, vars;
     for (size_t c = 0; c < size_t(mean.size()); ++c) {
       double sum = 0, squares = 0;
       for (const Seen& s : found->second) sum += s.count / count * double(s.mean[c]);
@@ -39,9 +41,11 @@ class Statistics : public Observer {
         const double apart = double(s.mean[c]) - sum;
         squares += s.count / count * (double(s.var[c]) + apart * apart);
       }
-      data<float>(mean)[c] = float(sum);
-      data<float>(var)[c] = float(squares);
+      means.push_back(float(sum));
+      vars.push_back(float(squares));
     }
+    copy(from_vector<float>(mean.shape(), means, mean.device()), mean);
+    copy(from_vector<float>(var.shape(), vars, var.device()), var);
   }
 
  private:

@@ -4,11 +4,13 @@
 #include <unistd.h>
 #include <cmath>
 #include <fstream>
+#include "engine/gpu.h"
 #include "engine/memory.h"
 
 namespace kinema::engine::train {
 
 int64_t memory_held() {
+  if (has_gpu()) return memory_use(Device::gpu).peak;
   std::ifstream statistics("/proc/self/statm");
   int64_t all = 0, resident = 0;
   if (statistics >> all >> resident) return resident * ::sysconf(_SC_PAGESIZE);

@@ -6,7 +6,8 @@
 
 namespace kinema::engine::train {
 
-/// Bytes of memory that this process holds now (Linux: its resident set; elsewhere its tensors).
+/// Bytes of memory that this process holds now (Linux: its resident set; elsewhere its tensors). Of
+/// one that uses a GPU, the most that its tensors there have held: between steps they are gone.
 int64_t memory_held();
 
 /// 75.4 as "1:15", 3700 as "1:01:40".

@@ -34,10 +34,12 @@ void from_json(const nlohmann::json& j, ModelOptions& o);
 /// A network that names the class of clips.
 class Classifier : public engine::nn::Module {
  public:
-  /// clips [N,T,H,W,3] of f32 to scores [N,classes] before softmax, in precision(), to which the
-  /// clips are cast on their way in. Errors: clips of another size than the network was built for,
-  /// where it needs that.
-  Tensor forward(const Tensor& clips) { return scores(engine::cast(clips, precision())); }
+  /// clips [N,T,H,W,3] to scores [N,classes] before softmax, on device() and in precision(), to
+  /// which the clips are brought on their way in. Errors: clips of another size than the network
+  /// was built for, where it needs that.
+  Tensor forward(const Tensor& clips) {
+    return scores(engine::cast(engine::to_device(clips, device()), precision()));
+  }
 
  protected:
   /// The same of clips in precision().
