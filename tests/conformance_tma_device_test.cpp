@@ -3,6 +3,7 @@
 #include <functional>
 #include "kernels/base/half.h"
 #include "tests/support/conformance.h"
+#include "tests/support/tile_cases.h"
 
 // Source of what is expected: PTX ISA 9.0, "Tensors" (bounding box, out-of-bounds, im2col mode,
 // traversal strides, swizzling modes); CUDA driver API, cuTensorMapEncodeTiled and -Im2col. Corners
@@ -98,151 +99,6 @@ int64_t place_in_tensor(const TileCase& c, const Index& at) {
   return place;
 }
 
-/// Every way to lie across the tensor's ends, every rank, every swizzle.
-const TileCase boxes[] = {
-    {.name = "vector", .type = f32, .rank = 1, .size = {100}, .box = {32}},
-    {.name = "before its start", .type = f32, .rank = 1, .size = {100}, .box = {32}, .at = {-8}},
-    {.name = "beyond its end", .type = u8, .rank = 1, .size = {99}, .box = {256}, .at = {-100}},
-    {.name = "plain rows",
-     .rank = 2,
-     .size = {100, 20},
-     .pitch = 104,
-     .box = {40, 10},
-     .at = {-3, -4}},
-    {.name = "span 32",
-     .rank = 2,
-     .size = {100, 20},
-     .pitch = 104,
-     .box = {16, 32},
-     .swizzle = 1,
-     .at = {5, -7}},
-    {.name = "span 64",
-     .rank = 2,
-     .size = {100, 20},
-     .pitch = 104,
-     .box = {32, 24},
-     .swizzle = 2,
-     .at = {90, 10}},
-    {.name = "span 128",
-     .type = f32,
-     .rank = 2,
-     .size = {100, 20},
-     .pitch = 100,
-     .box = {32, 20},
-     .swizzle = 3,
-     .at = {-3, 4}},
-    {.name = "nothing but zeros",
-     .rank = 2,
-     .size = {64, 8},
-     .pitch = 64,
-     .box = {64, 8},
-     .swizzle = 3,
-     .at = {64, -8}},
-    {.name = "volume of bytes",
-     .type = u8,
-     .rank = 3,
-     .size = {50, 9, 7},
-     .pitch = 64,
-     .box = {48, 4, 5},
-     .at = {-2, -1, -2}},
-    {.name = "clips",
-     .type = f16,
-     .rank = 4,
-     .size = {24, 7, 6, 5},
-     .pitch = 24,
-     .box = {16, 5, 3, 2},
-     .swizzle = 1,
-     .at = {16, -1, -2, 4}},
-    {.name = "videos",
-     .rank = 5,
-     .size = {40, 6, 5, 4, 3},
-     .pitch = 40,
-     .box = {32, 4, 3, 3, 2},
-     .swizzle = 2,
-     .at = {8, -2, -1, 3, -1}},
-};
-const TileCase steps[] = {
-    {.name = "steps of 2 and 3",
-     .type = f32,
-     .rank = 3,
-     .size = {20, 15, 16},
-     .pitch = 20,
-     .box = {8, 8, 9},
-     .step = {1, 2, 3},
-     .swizzle = 1,
-     .at = {4, -2, -3}},
-    {.name = "a box that is no multiple of its step",
-     .rank = 5,
-     .size = {64, 9, 8, 7, 3},
-     .pitch = 64,
-     .box = {64, 5, 7, 4, 2},
-     .step = {1, 2, 3, 4, 1},
-     .swizzle = 3,
-     .at = {0, 1, -3, -1, 1}},
-};
-/// Filters of 3 taps and more, paddings that differ in every direction, tiles that run over the
-/// ends of rows, frames and clips.
-const TileCase pixels[] = {
-    {.name = "sequence",
-     .rank = 3,
-     .size = {24, 9, 3},
-     .pitch = 24,
-     .swizzle = 1,
-     .at = {8, -1, 0},
-     .lower = {-1},
-     .upper = {-1},
-     .offset = {2},
-     .channels = 16,
-     .pixels = 20},
-    {.name = "frame, stride 2 in width, last clips",
-     .type = f32,
-     .rank = 4,
-     .size = {16, 9, 6, 3},
-     .pitch = 16,
-     .step = {1, 2, 1, 1},
-     .swizzle = 3,
-     .at = {-4, 0, 2, 1},
-     .lower = {-2, -1},
-     .upper = {-3, 1},
-     .offset = {1, 3},
-     .channels = 32,
-     .pixels = 70},
-    {.name = "video, unequal paddings",
-     .rank = 5,
-     .size = {40, 5, 4, 3, 2},
-     .pitch = 40,
-     .swizzle = 3,
-     .at = {0, 1, -2, 0, 0},
-     .lower = {-1, -2, 0},
-     .upper = {0, -1, -2},
-     .offset = {1, 2, 2},
-     .channels = 64,
-     .pixels = 64},
-    {.name = "video, stride 2 in depth, dilated, from within",
-     .type = f16,
-     .rank = 5,
-     .size = {32, 4, 5, 6, 2},
-     .pitch = 40,
-     .step = {1, 1, 3, 2, 1},
-     .swizzle = 2,
-     .at = {0, 2, 1, 0, 1},
-     .lower = {-3, -2, -2},
-     .upper = {1, 2, 0},
-     .offset = {0, 4, 6},
-     .channels = 32,
-     .pixels = 50},
-    {.name = "video without swizzle, the first tap",
-     .type = u8,
-     .rank = 5,
-     .size = {30, 3, 3, 2, 3},
-     .pitch = 32,
-     .at = {0, -1, -1, -1, 0},
-     .lower = {-1, -1, -1},
-     .upper = {-1, -1, -1},
-     .channels = 32,
-     .pixels = 60},
-};
-
 void expect_loaded(const DeviceRun& run, const TileCase& c) {
   const Bytes tensor = numbered(c.type, c.tensor_bytes());
   Bytes wanted(size_t(c.tile_bytes()), 0);
@@ -258,21 +114,21 @@ void expect_loaded(const DeviceRun& run, const TileCase& c) {
 TEST(TmaConformance, TilesAreLoadedWithZerosOutside) {
   for (const DeviceRun& run : device_runs()) {
     if (!has_sm90(run)) continue;
-    for (const TileCase& c : boxes) expect_loaded(run, c);
+    for (const TileCase& c : tile_boxes) expect_loaded(run, c);
   }
 }
 
 TEST(TmaConformance, TilesTakeEveryStepthElement) {
   for (const DeviceRun& run : device_runs()) {
     if (!has_sm90(run)) continue;
-    for (const TileCase& c : steps) expect_loaded(run, c);
+    for (const TileCase& c : tile_steps) expect_loaded(run, c);
   }
 }
 
 TEST(TmaConformance, Im2colWalksPixelsWithinTheBoundingBox) {
   for (const DeviceRun& run : device_runs()) {
     if (!has_sm90(run)) continue;
-    for (const TileCase& c : pixels) expect_loaded(run, c);
+    for (const TileCase& c : tile_pixels) expect_loaded(run, c);
   }
 }
 
@@ -302,7 +158,7 @@ TEST(TmaConformance, StoresWriteWhatLiesInside) {
                          .pixels = 70};
   for (const DeviceRun& run : device_runs()) {
     if (!has_sm90(run)) continue;
-    for (const TileCase& c : boxes) expect_stored(run, c);
+    for (const TileCase& c : tile_boxes) expect_stored(run, c);
     expect_stored(run, rows);
   }
 }

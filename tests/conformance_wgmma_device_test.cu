@@ -7,7 +7,8 @@
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::conformance_wgmma {
 
-using test::wgmma_steps, test::OperandPlace, test::WgmmaInput, test::WgmmaVariant;
+using test::wgmma_steps, test::OperandPlace, test::WgmmaInput, test::WgmmaReading,
+    test::WgmmaVariant;
 
 template <Swizzle S>
 KERNELS_INLINE void describe(uint64_t (&to)[wgmma_steps], const OperandPlace& p, uint32_t image) {
@@ -29,7 +30,8 @@ KERNELS_INLINE void descriptors(uint64_t (&to)[wgmma_steps], const OperandPlace&
 }
 
 /// Copies the image to where the pattern of any swizzle may begin.
-KERNELS_INLINE uint32_t load_image(const WgmmaInput* in) {
+template <class Input>
+KERNELS_INLINE uint32_t load_image(const Input* in) {
   char* image = tile_memory<char>();
   const char* from = reinterpret_cast<const char*>(in + 1);
   for (uint32_t i = 16 * threadIdx.x; i < in->image_bytes; i += 16 * 128)
@@ -108,6 +110,32 @@ __global__ void __launch_bounds__(128) groups_kernel(const WgmmaInput* in, float
   for (int i = 0; i < 8; ++i) out[8 * (128 + threadIdx.x) + unsigned(i)] = second[i];
 }
 
+KERNELS_INLINE uint64_t descriptor_of(const WgmmaReading& r, uint32_t image) {
+  const uint32_t start = image + r.start;
+  if (r.swizzle == 0)
+    return wgmma_descriptor<Swizzle::none>(start, r.leading, r.stride, r.base_offset);
+  if (r.swizzle == 1)
+    return wgmma_descriptor<Swizzle::bytes32>(start, r.leading, r.stride, r.base_offset);
+  if (r.swizzle == 2)
+    return wgmma_descriptor<Swizzle::bytes64>(start, r.leading, r.stride, r.base_offset);
+  return wgmma_descriptor<Swizzle::bytes128>(start, r.leading, r.stride, r.base_offset);
+}
+
+template <Major A>
+__global__ void __launch_bounds__(128) reading_kernel(const WgmmaReading* in, float* out) {
+  const uint32_t image = load_image(in);
+  const uint64_t a = descriptor_of(*in, image);
+  const uint64_t identity = wgmma_descriptor<Swizzle::none>(image + in->identity, 128, 256);
+  float d[8] = {};
+  wgmma_hold(d);
+  wgmma_fence();
+  wgmma<bf16, A, Major::k>(d, a, identity, false);
+  wgmma_commit();
+  wgmma_wait<0>();
+#pragma unroll
+  for (int i = 0; i < 8; ++i) out[8 * threadIdx.x + unsigned(i)] = d[i];
+}
+
 Geometry warpgroup(int64_t image_bytes) {
   return {.grid = 1, .block = 128, .shared_bytes = image_bytes + 1024};
 }
@@ -126,6 +154,12 @@ void run_registers(Stream stream, const void* in, const void* a, int64_t bytes, 
 void groups(Stream stream, const void* in, int64_t bytes, void* out) {
   launch("conformance.wgmma", groups_kernel, warpgroup(bytes), stream,
          static_cast<const WgmmaInput*>(in), static_cast<float*>(out));
+}
+
+template <Major A>
+void read_by(Stream stream, const void* in, int64_t bytes, void* out) {
+  launch("conformance.wgmma", reading_kernel<A>, warpgroup(bytes), stream,
+         static_cast<const WgmmaReading*>(in), static_cast<float*>(out));
 }
 
 constexpr Major k = Major::k, mn = Major::mn;
@@ -153,6 +187,7 @@ namespace device = kernels::device::conformance_wgmma;
 const WgmmaConformance KERNELS_DEVICE(wgmma_conformance) = {
     .variants = device::variants,
     .count = int(sizeof device::variants / sizeof device::variants[0]),
-    .groups = device::groups};
+    .groups = device::groups,
+    .reading = {device::read_by<device::k>, device::read_by<device::mn>}};
 
 }  // namespace kinema::test

@@ -6,8 +6,9 @@
 # NAME_device_test.cu beside it is device code of its own, compiled like a kernel.
 add_library(kinema_device_test_support STATIC support/device_check.cpp
             support/device_conv3d.cpp support/device_conv3d_tiles.cpp
-            support/device_conv3d_sample.cpp)
-target_link_libraries(kinema_device_test_support PUBLIC kinema_kernels GTest::gtest_main)
+            support/device_conv3d_sample.cpp support/device_golden.cpp support/device_goldens.cpp)
+target_link_libraries(kinema_device_test_support PUBLIC kinema_kernels GTest::gtest_main
+                      nlohmann_json::nlohmann_json)
 
 file(GLOB DEVICE_TEST_CODE CONFIGURE_DEPENDS *.cu)
 if(DEVICE_TEST_CODE)
@@ -80,7 +81,21 @@ foreach(list ${MUTANTS})
                        "OMP_WAIT_POLICY=passive")
 endforeach()
 
+# FLAVOUR_goldens FILE writes what conformance's micro kernels give: gpu_goldens on a GPU, for
+# tests/goldens/, and emulated_goldens.
+add_executable(emulated_goldens support/device_goldens_main.cpp support/device_runs_emulated.cpp)
+target_link_libraries(emulated_goldens PRIVATE kinema_device_test_support device_tests_emulated
+                      kernels_emulated emulation)
 if(KINEMA_CUDA)
+  add_executable(gpu_goldens support/device_goldens_main.cpp support/device_runs_cuda.cpp)
+  target_link_libraries(gpu_goldens PRIVATE kinema_device_test_support device_tests_cuda
+                        kernels_cuda kernels_cudnn ${CUDART} dl rt)
+  if(KINEMA_CUDNN)
+    target_sources(gpu_goldens PRIVATE support/device_properties_cudnn.cpp)
+  endif()
+  target_link_options(gpu_goldens PRIVATE -static-libstdc++ -static-libgcc)
+  add_dependencies(gpu_goldens kernels_cuda_objects device_tests_cuda_objects)
+
   add_executable(gpu_tests ${gpu_objects} support/device_runs_cuda.cpp)
   target_link_libraries(gpu_tests PRIVATE kinema_device_test_support kernels_cuda kernels_cudnn
                         ${CUDART} dl rt)

@@ -14,6 +14,7 @@ namespace kinema::kernels::cudnn {
 template <class T>
 constexpr cudnnBackendAttributeType_t attribute_type() {
   if constexpr (std::is_same_v<T, int64_t>) return CUDNN_TYPE_INT64;
+  if constexpr (std::is_same_v<T, int32_t>) return CUDNN_TYPE_INT32;
   if constexpr (std::is_same_v<T, float>) return CUDNN_TYPE_FLOAT;
   if constexpr (std::is_same_v<T, bool>) return CUDNN_TYPE_BOOLEAN;
   if constexpr (std::is_same_v<T, char>) return CUDNN_TYPE_CHAR;
