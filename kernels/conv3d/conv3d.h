@@ -54,7 +54,7 @@ struct Conv3d {
   int64_t (*tiles)(Conv3dPass, const Conv3dOptions&, View x, View w, View y);
 };
 extern const Conv3d conv3d_reference, conv3d_cpu;
-KERNELS_OPTIONAL extern const Conv3d conv3d_cuda, conv3d_emulated;
+KERNELS_OPTIONAL extern const Conv3d conv3d_cuda, conv3d_cudnn, conv3d_emulated;
 inline constexpr Conv3d conv3d_meta = {ignored, ignored, ignored, ignored, ignored};
 
 inline const Conv3d& conv3d(Backend b) {
@@ -62,6 +62,7 @@ inline const Conv3d& conv3d(Backend b) {
                         {.reference = &conv3d_reference,
                          .cpu = &conv3d_cpu,
                          .cuda = &conv3d_cuda,
+                         .cudnn = &conv3d_cudnn,
                          .emulated = &conv3d_emulated,
                          .meta = &conv3d_meta});
 }

@@ -100,22 +100,22 @@ std::vector<Descriptor> ranked(const Descriptor& graph, cudnnBackendHeurMode_t m
 
 }  // namespace
 
-std::vector<Plan> plans_of(const Descriptor& graph, const Target& target, bool exact,
-                           int64_t most) {
+std::vector<Plan> plans_of(const Descriptor& graph, const Target& target,
+                           const PlanLimits& limits) {
   std::vector<Plan> plans;
   for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK})
     for (const Descriptor& config : ranked(graph, mode, target)) {
-      if (int64_t(plans.size()) == most) return plans;
+      if (int64_t(plans.size()) == limits.most) return plans;
       Candidate candidate(config);
       const bool known =
           std::ranges::any_of(plans, [&](const Plan& p) { return p.name == candidate.name; });
-      if (known || !serves(candidate.notes, exact)) continue;
+      if (known || !serves(candidate.notes, limits.exact)) continue;
       Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
       target.tell_plan(plan);
       plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
       if (!plan.finalizes()) continue;
       const auto workspace = plan.get<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
-      if (workspace > workspace_limit) continue;
+      if (workspace > limits.workspace) continue;
       plans.push_back({std::move(plan), candidate.name, workspace, candidate.notes});
     }
   return plans;

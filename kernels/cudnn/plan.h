@@ -47,10 +47,16 @@ std::string text_of(const std::vector<cudnnBackendNumericalNote_t>& notes);
 /// tile; and where `exact`, no tensor core, which would round factors of f32 to TF32.
 bool serves(const std::vector<cudnnBackendNumericalNote_t>& notes, bool exact);
 
-/// At most `most` plans of a graph whose engines serve and whose workspace is within
-/// workspace_limit, those that cuDNN ranks best first: heuristic mode A, then what it falls back
-/// on. Takes a millisecond or so for each; none where cuDNN has none.
-std::vector<Plan> plans_of(const Descriptor& graph, const Target&, bool exact, int64_t most);
+/// Which plans are wanted.
+struct PlanLimits {
+  bool exact = false;                   ///< see serves
+  int64_t most = 1;                     ///< how many
+  int64_t workspace = workspace_limit;  ///< bytes that one may need
+};
+
+/// Plans of a graph whose engines serve, those that cuDNN ranks best first: heuristic mode A, then
+/// what it falls back on. Takes a millisecond or so for each; none where cuDNN has none.
+std::vector<Plan> plans_of(const Descriptor& graph, const Target&, const PlanLimits&);
 
 /// Runs a plan in the order of the stream: ids[i], an id of a tensor of the graph, lies at
 /// pointers[i].
