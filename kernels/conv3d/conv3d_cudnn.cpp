@@ -2,9 +2,9 @@
 // add to a sum, is Unsupported; a pass around the convolution (packing, zero lanes, the sum of dy)
 // is our own kernels'.
 #include "kernels/conv3d/conv3d_cudnn.h"
-#include <map>
 #include "kernels/conv3d/conv3d_cudnn_layer.h"
 #include "kernels/copy/copy.h"
+#include "kernels/cudnn/plan_cache.h"
 #include "kernels/cudnn/workspace.h"
 #include "kernels/pointwise/pointwise.h"
 #include "kernels/reduce/reduce.h"
@@ -17,50 +17,19 @@ namespace {
 
 const Copy& own_copy() { return copy(Backend::cuda); }
 
-thread_local int64_t rank = 0;
-
-/// A thread's plans by layer. Plans hold memory of the host that cuDNN does not give back (about
-/// 200 KB, pytorch#104701), so their number is bounded: the one that was not used for longest goes.
-class PlanCache {
- public:
-  /// The plan of the current rank; null where there are fewer.
-  const Plan* find(const ConvolutionLayer& layer) {
-    Entry& e = entry_of(layer);
-    e.used = ++time_;
-    if (e.asked <= rank) {
-      e.asked = rank + 1;
-      e.plans = plans_of(layer, Target(), e.asked);
-    }
-    return rank < int64_t(e.plans.size()) ? &e.plans[size_t(rank)] : nullptr;
-  }
-
- private:
-  struct Entry {
-    std::vector<Plan> plans;
-    int64_t asked = 0, used = 0;
-  };
-  static constexpr size_t most = 512;
-
-  Entry& entry_of(const ConvolutionLayer& layer) {
-    if (entries_.size() >= most && !entries_.contains(layer))
-      entries_.erase(std::ranges::min_element(entries_, {},
-                                              [](const auto& entry) { return entry.second.used; }));
-    return entries_[layer];
-  }
-  std::map<ConvolutionLayer, Entry> entries_;
-  int64_t time_ = 0;
-};
-PlanCache& plan_cache() {
-  static thread_local PlanCache mine;
-  return mine;
+/// The layer's plan of the current rank; null where there are fewer.
+const Plan* find_plan(const ConvolutionLayer& layer) {
+  static thread_local PlanCache<ConvolutionLayer> mine;
+  return mine.find(layer, Conv3dCudnnRankScope::current(),
+                   [&](int64_t most) { return plans_of(layer, Target(), most); });
 }
 
 const Plan& plan_for(const ConvolutionLayer& l, const View& x, const View& w) {
-  const Plan* plan = plan_cache().find(l);
+  const Plan* plan = find_plan(l);
   if (plan) return *plan;
   std::ostringstream text;
   text << "conv3d." << name_of(l.pass) << ": cudnn has no engine";
-  if (rank > 0) text << " of rank " << rank;
+  if (const int64_t rank = Conv3dCudnnRankScope::current()) text << " of rank " << rank;
   text << " for x " << x.shape << " and w " << w.shape << " in " << l.dtype
        << " that is deterministic" << (l.exact ? ", exact in f32" : "") << " and needs at most "
        << (workspace_limit >> 20) << " MB; use --backend conv3d=cuda";
@@ -149,7 +118,7 @@ void forward(Stream stream, const Conv3dOptions& o, View x, View w, View y,
   ConvolutionLayer layer = layer_of(Conv3dPass::forward, o, v);
   layer.bias = bool(e.bias);
   layer.relu = e.relu;
-  const bool fused = plan_cache().find(layer) != nullptr;
+  const bool fused = find_plan(layer) != nullptr;
   if (!fused) layer.bias = layer.relu = false;
   const Plan& plan = plan_for(layer, x, w);
 
@@ -247,11 +216,5 @@ std::vector<Conv3dCudnnPlan> conv3d_cudnn_plans(const Conv3dProblem& p, int64_t 
     plans.push_back({plan.name, plan.workspace, cudnn::text_of(plan.notes)});
   return plans;
 }
-
-Conv3dCudnnRankScope::Conv3dCudnnRankScope(int64_t rank)
-    : before_(std::exchange(cudnn::rank, rank)) {
-  check(rank >= 0, "conv3d: expected a plan's rank from 0, got ", rank);
-}
-Conv3dCudnnRankScope::~Conv3dCudnnRankScope() { cudnn::rank = before_; }
 
 }  // namespace kinema::kernels

@@ -24,10 +24,18 @@ KERNELS_OPTIONAL std::vector<Conv3dCudnnPlan> conv3d_cudnn_plans(const Conv3dPro
 /// conv3d_cudnn_plans counts them. Errors, when a pass runs: Unsupported where there are fewer.
 class Conv3dCudnnRankScope {
  public:
-  explicit Conv3dCudnnRankScope(int64_t rank);
-  ~Conv3dCudnnRankScope();
+  explicit Conv3dCudnnRankScope(int64_t rank) : before_(current()) {
+    check(rank >= 0, "conv3d: expected a plan's rank from 0, got ", rank);
+    current() = rank;
+  }
+  ~Conv3dCudnnRankScope() { current() = before_; }
   Conv3dCudnnRankScope(const Conv3dCudnnRankScope&) = delete;
   Conv3dCudnnRankScope& operator=(const Conv3dCudnnRankScope&) = delete;
+  /// This thread's.
+  static int64_t& current() {
+    static thread_local int64_t rank = 0;
+    return rank;
+  }
 
  private:
   int64_t before_;

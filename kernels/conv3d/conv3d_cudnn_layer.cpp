@@ -2,22 +2,6 @@
 
 namespace kinema::kernels::cudnn {
 
-Layout layout_of(const View& v) {
-  // An axis of size 1 may have any stride; cuDNN tells layouts apart by it.
-  Strides strides = v.strides;
-  for (int a = 3; a >= 0; --a)
-    if (v.shape[a] == 1) strides[size_t(a)] = strides[size_t(a + 1)] * v.shape[a + 1];
-  Layout l;
-  constexpr std::array<int, 5> axes{0, 4, 1, 2, 3};
-  for (size_t i = 0; i < 5; ++i) {
-    l.size[i] = v.shape[axes[i]];
-    l.stride[i] = strides[size_t(axes[i])];
-  }
-  const auto address = reinterpret_cast<uintptr_t>(v.data);
-  while (address % uintptr_t(l.alignment) != 0) l.alignment /= 2;
-  return l;
-}
-
 namespace {
 
 /// Zero lanes become channels.
@@ -69,18 +53,6 @@ ConvolutionLayer layer_of(Conv3dPass pass, const Conv3dOptions& o, const CudnnVi
 }
 
 namespace {
-
-Descriptor tensor(int64_t id, const Layout& l, cudnnDataType_t type, bool is_virtual = false) {
-  Descriptor d(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
-  d.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, id);
-  d.set(CUDNN_ATTR_TENSOR_DATA_TYPE, type);
-  d.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, l.alignment);
-  d.set(CUDNN_ATTR_TENSOR_DIMENSIONS, std::span<const int64_t>(l.size));
-  d.set(CUDNN_ATTR_TENSOR_STRIDES, std::span<const int64_t>(l.stride));
-  if (is_virtual) d.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, true);
-  d.finalize();
-  return d;
-}
 
 Descriptor geometry(const ConvolutionLayer& l) {
   Descriptor d(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
@@ -160,9 +132,7 @@ Descriptor graph_of(const ConvolutionLayer& l, const Target& target) {
   Descriptor y = result(!l.bias && !l.relu);
   operations.push_back(convolution(l, y));
   if (l.bias) {
-    const int64_t k = l.y.size[1];
-    const Descriptor bias =
-        tensor(id_bias, {.size = {1, k, 1, 1, 1}, .stride = {k, 1, k, k, k}}, CUDNN_DATA_FLOAT);
+    const Descriptor bias = tensor(id_bias, layout_by_channel(l.y.size[1]), CUDNN_DATA_FLOAT);
     Descriptor sum = result(!l.relu);
     operations.push_back(pointwise(CUDNN_POINTWISE_ADD, y, &bias, sum));
     y = std::move(sum);

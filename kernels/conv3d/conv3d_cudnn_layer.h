@@ -1,20 +1,11 @@
 #pragma once
-#include <array>
 #include "kernels/conv3d/conv3d.h"
 #include "kernels/cudnn/plan.h"
+#include "kernels/cudnn/tensor.h"
 
 // A pass as cuDNN is told of it, and its plans.
 
 namespace kinema::kernels::cudnn {
-
-/// Sizes and strides of a tensor in cuDNN's order of axes [N,C,T,H,W] (filters [K,C/G,kt,kh,kw]),
-/// and on how many bytes its memory lies, 16 at most.
-struct Layout {
-  std::array<int64_t, 5> size{}, stride{};
-  int64_t alignment = 16;
-  auto operator<=>(const Layout&) const = default;
-};
-Layout layout_of(const View&);
 
 /// What a plan depends on beside the GPU.
 struct ConvolutionLayer {
