@@ -1,6 +1,6 @@
 #pragma once
 #include <memory>
-#include "kernels/device/runtime.h"
+#include "kernels/base/runtime.h"
 #include "tools/compare/trial.h"
 
 namespace kinema::tools::compare {
