@@ -69,19 +69,20 @@ void fail_out_of_memory(int64_t bytes, const DeviceMemory& m) {
 void lose_device(const std::string& text) {
   const std::lock_guard guard(lock);
   if (!lost.exchange(true)) loss = text;
-  throw DeviceLost(loss);
-}
-
-void check_device() {
-  if (lost) lose_device("");
 }
 
 bool device_is_lost() { return lost; }
 
+void check_device() {
+  if (!lost) return;
+  const std::lock_guard guard(lock);
+  throw DeviceLost(loss);
+}
+
 void forget_loss() { lost = false; }
 
 void enter_capture() {
-  check(!capture.on, "begin_capture: this thread captures a stream already");
+  if (capture.on) break_capture("begin_capture: this thread captures a stream already");
   static const bool noted = [] {
     if (synchronous_launches())
       std::fprintf(stderr,
@@ -94,10 +95,13 @@ void enter_capture() {
 
 bool capturing() { return capture.on; }
 
+void break_capture(const std::string& text) {
+  if (capture.on) capture.broken = text;
+  throw Error(text);
+}
+
 void check_no_capture(const char* name) {
-  if (!capture.on) return;
-  capture.broken = std::string(name) + ": not while this thread captures a stream";
-  fail(capture.broken);
+  if (capture.on) break_capture(std::string(name) + ": not while this thread captures a stream");
 }
 
 void after_capture(std::function<void()> f) {

@@ -23,18 +23,20 @@ bool synchronous_launches();
 /// "device memory: expected 12 MiB ...".
 [[noreturn]] void fail_out_of_memory(int64_t bytes, const DeviceMemory&);
 
-/// The device is lost: throws DeviceLost with the first text that this was called with.
-[[noreturn]] void lose_device(const std::string& text);
-/// Throws DeviceLost if the device is lost.
-void check_device();
+/// The device is lost from here on; of several texts the first is kept.
+void lose_device(const std::string& text);
 bool device_is_lost();
+/// Throws DeviceLost with that text if the device is lost.
+void check_device();
 /// For tests, where there is no device to lose.
 void forget_loss();
 
 /// This thread captures from here on.
 void enter_capture();
 bool capturing();
-/// Throws Error, and breaks the capture, if this thread captures. `name` begins the text.
+/// Throws Error and breaks this thread's capture, if there is one.
+[[noreturn]] void break_capture(const std::string& text);
+/// Does so if this thread captures. `name` begins the text.
 void check_no_capture(const char* name);
 /// Runs f now, or when this thread's capture has ended.
 void after_capture(std::function<void()> f);

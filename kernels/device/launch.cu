@@ -1,7 +1,7 @@
 #include "kernels/device/host_state.h"
 #include "kernels/device/launch.h"
 #if !KERNELS_CUDA
-#include "kernels/device/emulation/emulation.h"
+#include "kernels/device/emulation/stream.h"
 #endif
 
 namespace kinema::kernels::device::inline KERNELS_TWIN {
@@ -57,6 +57,7 @@ void check_cuda(cudaError_t status, const char* name) {
   if (!loses_device(status)) fail(text);
   lose_device(text + "; the device is lost" +
               (synchronous_launches() ? "" : "; KINEMA_SYNC=1 names the operation at fault"));
+  check_device();
 }
 
 void start(const char* name, const void* kernel, const Geometry& g, Stream stream,
@@ -87,16 +88,18 @@ void start(const char* name, const void* kernel, const Geometry& g, Stream strea
 
 #else
 
-void start(const char* name, const void* kernel, const Geometry& g, const Body& body) {
-  emulation::run({.name = name,
-                  .kernel = kernel,
-                  .grid = g.grid,
-                  .block = g.block,
-                  .cluster = g.cluster,
-                  .shared_bytes = g.shared_bytes,
-                  .cooperative = g.cooperative,
-                  .run = body.run,
-                  .context = body.context});
+void start(const char* name, const void* kernel, const Geometry& g, Stream stream,
+           const Body& body) {
+  emulation::start({.name = name,
+                    .kernel = kernel,
+                    .grid = g.grid,
+                    .block = g.block,
+                    .cluster = g.cluster,
+                    .shared_bytes = g.shared_bytes,
+                    .cooperative = g.cooperative,
+                    .run = body.run,
+                    .context = body.context},
+                   stream, body.keep);
 }
 
 #endif

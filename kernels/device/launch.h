@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <memory>
 #include <tuple>
 #include <utility>
 #include "kernels/base/backend.h"
@@ -59,12 +60,14 @@ void start(const char* name, const void* kernel, const Geometry&, Stream, void**
 
 #else
 
-/// A kernel and its arguments, of which each thread takes a copy.
+/// A kernel and its arguments, of which each thread takes a copy; `keep` copies both for a stream
+/// that runs them later.
 struct Body {
   void (*run)(const void* context);
   const void* context;
+  std::shared_ptr<const void> (*keep)(const void* context);
 };
-void start(const char* name, const void* kernel, const Geometry&, const Body&);
+void start(const char* name, const void* kernel, const Geometry&, Stream, const Body&);
 
 #endif
 
@@ -82,16 +85,19 @@ void launch(const char* name, void (*kernel)(P...), const Geometry& geometry, St
       },
       values);
 #else
-  (void)stream;
   struct Context {
     void (*kernel)(P...);
-    std::tuple<std::decay_t<P>...>* values;
-  } context{kernel, &values};
+    std::tuple<std::decay_t<P>...> values;
+  };
+  const Context context{kernel, std::move(values)};
   const auto run = [](const void* c) {
     const auto* call = static_cast<const Context*>(c);
-    std::apply([&](auto&... value) { call->kernel(value...); }, *call->values);
+    std::apply([&](const auto&... value) { call->kernel(value...); }, call->values);
   };
-  start(name, reinterpret_cast<const void*>(kernel), geometry, {run, &context});
+  const auto keep = [](const void* c) -> std::shared_ptr<const void> {
+    return std::make_shared<const Context>(*static_cast<const Context*>(c));
+  };
+  start(name, reinterpret_cast<const void*>(kernel), geometry, stream, {run, &context, keep});
 #endif
 }
 

@@ -18,6 +18,7 @@ struct Settings {
   uint64_t seed = 1;  ///< of `prio`: equal seeds, equal schedules
   int threads = 0;    ///< of the host, each a block at a time; 0: as many as OpenMP has
   Gpu gpu = four_multiprocessors;
+  int64_t memory_bytes = int64_t(16) << 30;  ///< of the GPU
 };
 /// To read and to set.
 Settings& settings();
@@ -62,6 +63,8 @@ struct Launch {
   void (*run)(const void*);
   const void* context;
 };
+/// Throws Error where the GPU of the settings refuses the geometry.
+void check_geometry(const Launch&);
 /// Returns when every block is done. Errors, as Error with the launch's name: a geometry that the
 /// GPU of the settings refuses; and a fault of the kernel, with block, thread and source line.
 void run(const Launch&);

@@ -71,24 +71,6 @@ int64_t resident_blocks(const Launch& l, int64_t threads) {
   return g.multiprocessors * std::min({most, by_threads, by_memory});
 }
 
-void check_geometry(const Launch& l) {
-  const Gpu& g = settings().gpu;
-  const int64_t threads = int64_t(l.block.x) * l.block.y * l.block.z;
-  check(threads >= 1 && threads <= 1024, l.name, ": a block has 1 to 1024 threads, got ", threads);
-  check(l.block.z <= 64, l.name, ": a block has at most 64 threads in z, got ", l.block.z);
-  check(l.grid.x >= 1 && l.grid.y >= 1 && l.grid.z >= 1, l.name, ": an empty grid");
-  check(l.grid.x <= 0x7fffffffu && l.grid.y <= 65535 && l.grid.z <= 65535, l.name,
-        ": a grid has at most 2^31-1, 65535, 65535 blocks, got ", l.grid.x, ", ", l.grid.y, ", ",
-        l.grid.z);
-  check(l.shared_bytes >= 0 && l.shared_bytes <= g.shared_per_block, l.name, ": expected at most ",
-        g.shared_per_block, " bytes of shared memory on ", g.name, ", got ", l.shared_bytes);
-  check_cluster(l);
-  const int64_t blocks = int64_t(l.grid.x) * l.grid.y * l.grid.z;
-  const int64_t resident = resident_blocks(l, threads);
-  check(!l.cooperative || blocks <= resident, l.name, ": a cooperative grid has at most ", resident,
-        " such blocks on ", g.name, ", got ", blocks);
-}
-
 /// Blocks that run together, as a box of the grid.
 dim3 unit_of(const Launch& l) { return l.cooperative ? l.grid : l.cluster; }
 
@@ -210,6 +192,24 @@ void run_units(Work& work, std::chrono::microseconds patience) {
 Settings& settings() {
   static Settings s;
   return s;
+}
+
+void check_geometry(const Launch& l) {
+  const Gpu& g = settings().gpu;
+  const int64_t threads = int64_t(l.block.x) * l.block.y * l.block.z;
+  check(threads >= 1 && threads <= 1024, l.name, ": a block has 1 to 1024 threads, got ", threads);
+  check(l.block.z <= 64, l.name, ": a block has at most 64 threads in z, got ", l.block.z);
+  check(l.grid.x >= 1 && l.grid.y >= 1 && l.grid.z >= 1, l.name, ": an empty grid");
+  check(l.grid.x <= 0x7fffffffu && l.grid.y <= 65535 && l.grid.z <= 65535, l.name,
+        ": a grid has at most 2^31-1, 65535, 65535 blocks, got ", l.grid.x, ", ", l.grid.y, ", ",
+        l.grid.z);
+  check(l.shared_bytes >= 0 && l.shared_bytes <= g.shared_per_block, l.name, ": expected at most ",
+        g.shared_per_block, " bytes of shared memory on ", g.name, ", got ", l.shared_bytes);
+  check_cluster(l);
+  const int64_t blocks = int64_t(l.grid.x) * l.grid.y * l.grid.z;
+  const int64_t resident = resident_blocks(l, threads);
+  check(!l.cooperative || blocks <= resident, l.name, ": a cooperative grid has at most ", resident,
+        " such blocks on ", g.name, ", got ", blocks);
 }
 
 void run(const Launch& l) {
