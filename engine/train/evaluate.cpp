@@ -6,6 +6,7 @@
 #include <optional>
 #include "engine/autograd.h"
 #include "engine/train/average_precision.h"
+#include "engine/train/feed.h"
 
 namespace kinema::engine::train {
 
@@ -31,6 +32,12 @@ std::vector<double> before_mean(const std::vector<double>& scores, Average avera
   if (average == Average::logits) return scores;
   return average == Average::softmax ? softmax(scores) : sigmoid(scores);
 }
+
+/// A batch that the network has seen, or will.
+struct Shown {
+  Tensor scores;
+  std::vector<int64_t> index;
+};
 
 double precision_of(const std::vector<Answer>& answers, const video::Dataset& set) {
   std::vector<std::vector<double>> scores;
@@ -102,11 +109,11 @@ Evaluation evaluate(nn::Module& network, const Forward& forward, video::Loader& 
   const int64_t views = loader.recipe().views();
   std::optional<ViewAverage> average_of;  // of the video whose views come in now
   int64_t sample = -1;
-  for (video::Batch batch; loader.next(batch);) {
-    const std::vector<std::vector<double>> rows = rows_of(forward(batch.clips));
+  const auto read = [&](const Shown& shown) {
+    const std::vector<std::vector<double>> rows = rows_of(shown.scores);
     for (size_t r = 0; r < rows.size(); ++r) {
-      if (sample != batch.index[r]) average_of.emplace(views, average);
-      sample = batch.index[r];
+      if (sample != shown.index[r]) average_of.emplace(views, average);
+      sample = shown.index[r];
       average_of->add(rows[r]);
       if (!average_of->complete()) continue;
       std::vector<double> p = average_of->probabilities();
@@ -116,7 +123,17 @@ Evaluation evaluate(nn::Module& network, const Forward& forward, video::Loader& 
       result.answers.push_back({sample, std::move(p)});
     }
     if (progress && result.metrics.count()) progress(result.metrics.count());
+  };
+  Feed feed(loader.recipe(), network.precision());
+  std::optional<Shown> before;
+  for (video::Batch batch; loader.next(batch);) {
+    const FedBatch fed = feed.bring(std::move(batch));
+    Shown shown{forward(fed.clips), fed.host.index};
+    // Scores are waited for when the next batch is on its way already.
+    if (before) read(*before);
+    before = std::move(shown);
   }
+  if (before) read(*before);
   if (set.multi_label) result.mean_average_precision = precision_of(result.answers, set);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   return result;

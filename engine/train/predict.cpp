@@ -7,15 +7,27 @@ namespace kinema::engine::train {
 
 namespace {
 
+Tensor host_clips(const Predictor& p, video::VideoViews& views, int64_t rows) {
+  const Shape shape = {rows, p.recipe.frames, p.recipe.height, p.recipe.width, 3};
+  const Tensor clips = empty(shape, Dtype::f32, Device::cpu);
+  views.next(clips.view());
+  return clips;
+}
+
+Tensor raw_clips(Feed& feed, video::VideoViews& views, int64_t rows) {
+  video::Batch batch;
+  batch.raw.resize(size_t(rows));
+  views.next(std::span(batch.raw));
+  return feed.bring(std::move(batch)).clips;
+}
+
 /// The network's scores of the next views, at most predictor.batch of them.
 std::vector<std::vector<double>> next_scores(const Predictor& p, video::VideoViews& views,
                                              const std::string& path) {
   NoGrad off_tape;
   const int64_t rows = std::min(p.batch, views.left());
-  const Tensor clips =
-      empty({rows, p.recipe.frames, p.recipe.height, p.recipe.width, 3}, Dtype::f32, Device::cpu);
-  views.next(clips.view());
-  std::vector<std::vector<double>> scores = rows_of(p.forward(clips));
+  const Tensor clips = p.feed ? raw_clips(*p.feed, views, rows) : host_clips(p, views, rows);
+  const std::vector<std::vector<double>> scores = rows_of(p.forward(clips));
   for (const std::vector<double>& row : scores)
     for (double score : row)
       check(std::isfinite(score), "predict: the network's scores for \"", path,

@@ -5,6 +5,7 @@
 #include <vector>
 #include "engine/data/video_views.h"
 #include "engine/train/evaluate.h"
+#include "engine/train/feed.h"
 
 namespace kinema::engine::train {
 
@@ -13,7 +14,8 @@ struct Predictor {
   Forward forward;
   video::Recipe recipe;
   Average average = Average::softmax;
-  int64_t batch = 16;  ///< views that run through the network at once
+  int64_t batch = 16;    ///< views that run through the network at once
+  Feed* feed = nullptr;  ///< of the recipe, for a network on a GPU; none: the CPU makes clips
 };
 
 /// Probabilities of the classes for one video, over the recipe's views. Memory does not grow with
