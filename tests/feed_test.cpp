@@ -1,5 +1,6 @@
 // labels: emulated
-// What brings batches to a GPU, on the emulated one.
+// What brings batches to a GPU, on the emulated one: its streams do their work as late as events
+// and waiting allow, so that whoever does not wait reads or overwrites what is not ready.
 #include "engine/train/feed.h"
 #include "engine/gpu.h"
 #include "kernels/base/runtime.h"
@@ -58,11 +59,12 @@ std::vector<float> clips_of(const video::Batch& b, Dtype type) {
   return floats(clips);
 }
 
-/// Brings `count` batches, one after another, and looks at them only then: how many are wrong.
+/// Brings `count` batches, one after another, and looks at them only then: how many are wrong. From
+/// the sixth on they are larger than those before.
 int wrong_of(int count, Dtype type, bool scaled, bool several = false) {
   std::vector<video::Batch> batches;
   for (int i = 0; i < count; ++i)
-    batches.push_back(raw_batch(uint64_t(i), i % 3 ? 4 : 3 + i / 3, scaled, several));
+    batches.push_back(raw_batch(uint64_t(i), i == 3 ? 3 : 4 + i / 5, scaled, several));
   std::vector<FedBatch> fed;
   Feed feed(recipe, type);
   for (const video::Batch& b : batches) fed.push_back(feed.bring(b));
@@ -98,6 +100,21 @@ TEST_F(FeedTest, LeavesHostBatchesWhereTheyAre) {
   EXPECT_EQ(f.labels.storage, b.labels.storage);
   EXPECT_FALSE(f.host.clips);
   EXPECT_EQ(f.host.index, b.index);
+}
+
+/// Each wait taken away: batches come out wrong.
+TEST_F(FeedTest, NeedsEachOfItsWaits) {
+  runtime.wait = [](Stream stream, kernels::Event event) {
+    if (stream.handle != current_stream().handle) kernels::runtime_emulated.wait(stream, event);
+  };
+  EXPECT_GT(wrong_of(5, Dtype::f32, false), 0) << "transforms must wait for uploads";
+  runtime.wait = [](Stream stream, kernels::Event event) {
+    if (stream.handle == current_stream().handle) kernels::runtime_emulated.wait(stream, event);
+  };
+  EXPECT_GT(wrong_of(5, Dtype::f32, false), 0) << "uploads must wait for transforms";
+  runtime.wait = kernels::runtime_emulated.wait;
+  runtime.wait_for = [](kernels::Event) {};
+  EXPECT_GT(wrong_of(5, Dtype::f32, false), 0) << "the host must wait for uploads";
 }
 
 }  // namespace
