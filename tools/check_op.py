@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Every operation, a folder under kernels/, has its contract, reference, CPU code, cases, differentiable function,
-test and benchmark, and beside CUDA code those of a device; the contract documents itself, and test and benchmark read the same cases. Sizes and line lengths
-of the style guide are held here too, for all sources."""
+"""Every operation, a folder under kernels/, has its contract, reference, CPU code, cases, differentiable function and
+test, and beside CUDA code that of a device; the contract documents itself, and the test reads the cases. Sizes and line
+lengths of the style guide are held here too, for all sources."""
 import pathlib
 import re
 import sys
@@ -18,22 +18,20 @@ def operations(root):
 def check_operation(root, op):
     folder = f"kernels/{op}/{op}"
     needed = [f"{folder}.h", f"{folder}_reference.cpp", f"{folder}_cpu.cpp", f"{folder}_cases.h",
-              f"tests/{op}_test.cpp", f"bench/{op}_bench.cpp", f"engine/ops/{op}.h", f"engine/ops/{op}.cpp"]
+              f"tests/{op}_test.cpp", f"engine/ops/{op}.h", f"engine/ops/{op}.cpp"]
     bad = [f"{op}: {name} is missing" for name in needed if not (root / name).is_file()]
     if bad:
         return bad
     contract = (root / f"{folder}.h").read_text()
     if "///" not in contract or "Errors:" not in contract:
         bad.append(f"{folder}.h: the contract must document formula, shapes and 'Errors:'")
-    for name in (f"tests/{op}_test.cpp", f"bench/{op}_bench.cpp"):
-        if f"{op}_cases" not in (root / name).read_text():
-            bad.append(f"{name}: must run the shapes of {folder}_cases.h")
+    if f"{op}_cases" not in (root / f"tests/{op}_test.cpp").read_text():
+        bad.append(f"tests/{op}_test.cpp: must run the shapes of {folder}_cases.h")
     backends = ["reference", "cpu"]
     if list((root / f"kernels/{op}").glob("*.cu")):
         backends += ["cuda", "emulated"]
-        bad += [f"{op}: {name} is missing"
-                for name in (f"tests/{op}_device_test.cpp", f"bench/{op}_device_bench.cpp")
-                if not (root / name).is_file()]
+        if not (root / f"tests/{op}_device_test.cpp").is_file():
+            bad.append(f"{op}: tests/{op}_device_test.cpp is missing")
     for backend in backends:
         if not re.search(rf"\b{op}_{backend}\b", contract):
             bad.append(f"{folder}.h: declares no {op}_{backend}")
