@@ -52,7 +52,7 @@ Stream current_stream() { return stream_now.handle ? stream_now : gpu.stream; }
 StreamScope::StreamScope(Stream stream) : before_(std::exchange(stream_now, stream)) {}
 StreamScope::~StreamScope() { stream_now = before_; }
 
-ProfiledRange::ProfiledRange(const std::string& name) : open_(has_gpu()) {
+ProfiledRange::ProfiledRange(const std::string& name) : open_(has_gpu() && !name.empty()) {
   if (open_) gpu_runtime().begin_range(name.c_str());
 }
 ProfiledRange::~ProfiledRange() {

@@ -4,7 +4,7 @@
 namespace kinema::engine {
 
 /// Names what this thread puts into the GPU's queues while it lives, for profilers (NVTX). Nothing
-/// without a GPU.
+/// without a GPU, or a name.
 class ProfiledRange {
  public:
   explicit ProfiledRange(const std::string& name);

@@ -98,7 +98,11 @@ Tensor from_vector(const Shape& shape, const std::vector<T>& values, Device devi
 template <class T>
 std::vector<T> to_vector(const Tensor& t) {
   check(t.device() != Device::meta, "to_vector: a tensor on the meta device has no values");
-  if (t.device() == Device::gpu) return to_vector<T>(to_device(t.detach(), Device::cpu));
+  if (t.device() == Device::gpu) {
+    const Tensor host = empty(t.shape(), t.dtype(), Device::cpu);
+    copy(t, host);
+    return to_vector<T>(host);
+  }
   std::vector<T> values(static_cast<size_t>(t.size()));
   const kernels::RowOffsets offset(t.layout);
   const int64_t row = t.rank() ? t.shape(-1) : 0;

@@ -20,25 +20,33 @@ bool is_fresh(const Tensor& x) {
   return same;
 }
 
-/// x in fresh memory of another device: as one run of bytes, packed first where it is none.
-Tensor moved(const Tensor& x, Device device) {
+/// to = from on another device, one run of bytes of either; `from` is packed first where it is
+/// none.
+void transfer(const Tensor& x, const Tensor& to) {
   check(x.device() != Device::meta, "to_device: a tensor on the meta device has no values");
-  const Tensor y = empty(x.shape(), x.dtype(), device);
-  if (device == Device::meta || !x.size()) return y;
   Tensor from = x;
   if (!is_fresh(x)) copy(x, from = empty_like(x));
-  const int64_t bytes = kernels::span(y.layout) * kernels::size_of(x.dtype());
+  const int64_t bytes = kernels::span(to.layout) * kernels::size_of(x.dtype());
   const kernels::Runtime& runtime = gpu_runtime();
-  const auto transfer = device == Device::gpu ? runtime.upload : runtime.download;
-  transfer(current_stream(), from.layout.data, y.layout.data, bytes);
+  const auto pass = to.device() == Device::gpu ? runtime.upload : runtime.download;
+  if (bytes) pass(current_stream(), from.layout.data, to.layout.data, bytes);
+}
+
+/// x in fresh memory of another device.
+Tensor moved(const Tensor& x, Device device) {
+  const Tensor y = empty(x.shape(), x.dtype(), device);
+  if (device != Device::meta) transfer(x, y);
   return y;
 }
 
 }  // namespace
 
 void copy(const Tensor& from, const Tensor& to, bool accumulate) {
-  if (from.device() != to.device() && to.device() != Device::meta)
-    return copy(moved(from, to.device()), to, accumulate);
+  if (from.device() != to.device() && to.device() != Device::meta) {
+    kernels::check_copy(from.view(), to.view(), accumulate);
+    const bool bytes = !accumulate && from.dtype() == to.dtype() && is_fresh(to);
+    return bytes ? transfer(from, to) : copy(moved(from, to.device()), to, accumulate);
+  }
   op_for(to).run(&kernels::Copy::forward, to.stream(), from.view(), to.view(), accumulate);
 }
 

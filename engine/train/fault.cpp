@@ -62,7 +62,9 @@ std::optional<std::string> fault_of(const Tensor& t) {
   squared_norm(t, sum);
   // In double the squares of f32 do not overflow: the sum is finite where all elements are.
   if (std::isfinite(item(sum))) return {};
-  for (float v : to_vector<float>(cast(t, Dtype::f32)))
+  const Tensor wide = empty(t.shape(), Dtype::f32, t.device());
+  copy(t, wide);  // no cast(), of which the observer that asks would hear
+  for (float v : to_vector<float>(wide))
     if (!std::isfinite(v)) return std::isnan(v) ? "NaN" : "Inf";
   return {};
 }
