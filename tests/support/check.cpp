@@ -22,8 +22,9 @@ void each(const Tensor& t, F f) {
 }
 
 std::vector<double> values(const Tensor& t) {
+  const Tensor host = to_device(t.detach(), Device::cpu);
   std::vector<double> all;
-  each(t, [&](int64_t at) { all.push_back(element(t, at)); });
+  each(host, [&](int64_t at) { all.push_back(element(host, at)); });
   return all;
 }
 
@@ -32,16 +33,41 @@ struct Run {
   std::vector<Tensor> grads;
 };
 
-Run run(const Function& f, const std::vector<Tensor>& inputs, Backend backend, Tensor& dy) {
-  BackendScope scope(backend);
+/// Forward and backward pass of f on `device`; dy is drawn where it is not given.
+Run run(const Function& f, const std::vector<Tensor>& inputs, Tensor& dy,
+        Device device = Device::cpu) {
   std::vector<Tensor> leaves;
-  for (const Tensor& t : inputs) leaves.push_back(kernels::is_float(t.dtype()) ? parameter(t) : t);
+  for (const Tensor& t : inputs) {
+    const Tensor there = to_device(t, device);
+    leaves.push_back(kernels::is_float(t.dtype()) ? parameter(there) : there);
+  }
   Run r;
   r.y = f(leaves);
   if (!dy) dy = random(r.y.shape(), 99, r.y.dtype());
-  if (r.y.node) backward(r.y, dy);
+  if (r.y.node) backward(r.y, to_device(dy, device));
   for (const Tensor& t : leaves) r.grads.push_back(t.node ? gradient(t) : Tensor{});
   return r;
+}
+
+Run run(const Function& f, const std::vector<Tensor>& inputs, Backend backend, Tensor& dy) {
+  const BackendScope scope(backend);
+  return run(f, inputs, dy);
+}
+
+/// Holds y and every gradient of `got` against `want`.
+::testing::AssertionResult agrees(const Run& got, const Run& want, double bound) {
+  const auto compare = [&](const Tensor& a, const Tensor& b, const std::string& what) {
+    const double apart = error(a, b), allowed = bound + rounding(b.dtype());
+    if (!(apart <= allowed))
+      return ::testing::AssertionFailure() << what << ": error " << apart << " over " << allowed;
+    if (!tail_is_zero(a)) return ::testing::AssertionFailure() << what << ": zero lanes written";
+    return ::testing::AssertionSuccess();
+  };
+  ::testing::AssertionResult result = compare(got.y, want.y, "forward");
+  for (size_t i = 0; result && i < want.grads.size(); ++i)
+    if (want.grads[i] || got.grads[i])
+      result = compare(got.grads[i], want.grads[i], "gradient of input " + std::to_string(i));
+  return result;
 }
 
 }  // namespace
@@ -104,7 +130,8 @@ Tensor poisoned(const Shape& shape, Dtype dtype) {
   return t;
 }
 
-bool tail_is_zero(const Tensor& t) {
+bool tail_is_zero(const Tensor& tensor) {
+  const Tensor t = to_device(tensor.detach(), Device::cpu);
   const kernels::RowOffsets offset(t.layout);
   for (int64_t r = 0; t.size() && r < offset.rows(); ++r)
     for (int64_t i = 0; i < t.layout.tail; ++i)
@@ -117,22 +144,17 @@ bool tail_is_zero(const Tensor& t) {
   Tensor dy;
   const Run want = run(f, inputs, Backend::reference, dy);
   const Run got = run(f, inputs, backend, dy);
-  const double forward = error(got.y, want.y);
-  const double allowed = bound + rounding(want.y.dtype());
-  if (!(forward <= allowed))
-    return ::testing::AssertionFailure() << "forward: error " << forward << " over " << allowed;
-  if (!tail_is_zero(got.y)) return ::testing::AssertionFailure() << "forward: zero lanes written";
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!want.grads[i] && !got.grads[i]) continue;
-    const double gradient = error(got.grads[i], want.grads[i]);
-    const double limit = bound + rounding(want.grads[i].dtype());
-    if (!(gradient <= limit))
-      return ::testing::AssertionFailure()
-             << "gradient of input " << i << ": error " << gradient << " over " << limit;
-    if (!tail_is_zero(got.grads[i]))
-      return ::testing::AssertionFailure() << "gradient of input " << i << ": zero lanes written";
-  }
-  return ::testing::AssertionSuccess();
+  return agrees(got, want, bound);
+}
+
+::testing::AssertionResult matches_cpu(const Function& f, const std::vector<Tensor>& inputs,
+                                       double bound) {
+  Tensor dy;
+  const Run want = run(f, inputs, dy);
+  const Run got = run(f, inputs, dy, Device::gpu);
+  if (got.y.device() != Device::gpu)
+    return ::testing::AssertionFailure() << "the result lies on " << name_of(got.y.device());
+  return agrees(got, want, bound);
 }
 
 ::testing::AssertionResult gradient_is_right(const Function& f, const std::vector<Tensor>& inputs,

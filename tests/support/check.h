@@ -61,6 +61,10 @@ using Function = std::function<Tensor(const std::vector<Tensor>&)>;
 ::testing::AssertionResult matches_reference(const Function& f, const std::vector<Tensor>& inputs,
                                              double bound, Backend backend = Backend::cpu);
 
+/// The same of f on the GPU in use against f on the CPU.
+::testing::AssertionResult matches_cpu(const Function& f, const std::vector<Tensor>& inputs,
+                                       double bound);
+
 /// Gradients of f on the reference against central differences in f64; inputs must be f64 (others
 /// are held fixed). `bound` is absolute, for inputs of size 1: the step of 1e-4 leaves about 1e-8
 /// times the third derivative, and rounding about 1e-12.
