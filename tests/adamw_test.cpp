@@ -16,8 +16,11 @@ const Backend both[] = {Backend::reference, Backend::cpu};
 // Each number is rounded at most ten times on its way from w, g, m and v.
 const double bound = 10 * epsilon(Dtype::f32);
 
-const std::vector<AdamWOptions> rules = {
-    {.rate = 0.1}, {.rate = 0.1, .weight_decay = 0}, {.rate = 0.1, .beta1 = 0, .beta2 = 0.5}};
+const std::vector<AdamWOptions> rules = {{}, {.weight_decay = 0}, {.beta1 = 0, .beta2 = 0.5}};
+
+Tensor update(const Update& u) {
+  return from_vector<double>({4}, {u.rate, u.factor, u.apply, u.number});
+}
 
 struct Arrays {
   Tensor w, g, m, v;
@@ -28,9 +31,9 @@ struct Arrays {
         v(random(shape, 4, Dtype::f32, 0.01, 1)) {}
 };
 
-void step(Backend b, const AdamWOptions& o, int64_t t, const Tensor& w, const Tensor& g,
+void step(Backend b, const AdamWOptions& o, const Update& u, const Tensor& w, const Tensor& g,
           const Tensor& m, const Tensor& v) {
-  kernels::adamw(b).step({}, o, t, w.view(), g.view(), m.view(), v.view(), {});
+  kernels::adamw(b).step({}, o, update(u).view(), w.view(), g.view(), m.view(), v.view(), {});
 }
 
 TEST(AdamW, WritesTheWorkingCopyInTheSamePass) {
@@ -39,7 +42,9 @@ TEST(AdamW, WritesTheWorkingCopyInTheSamePass) {
       for (Backend b : both) {
         const Tensor w = random(shape, 1), g = random(shape, 2), m = full(shape, 0),
                      v = full(shape, 0), working = poisoned(shape, type);
-        kernels::adamw(b).step({}, {}, 1, w.view(), g.view(), m.view(), v.view(), working.view());
+        const Tensor u = update({.rate = 0.1, .number = 1});
+        kernels::adamw(b).step({}, {}, u.view(), w.view(), g.view(), m.view(), v.view(),
+                               working.view());
         EXPECT_EQ(floats(working), floats(cast(w, type))) << shape << type << b;
         EXPECT_TRUE(tail_is_zero(working)) << shape << type << b;
       }
@@ -53,8 +58,9 @@ TEST(AdamW, AgreesWithTheReferenceOnEveryCase) {
         const Arrays a(c.w), b(c.w);
         for (const Tensor& x : {b.w, b.m, b.v})
           if (x.layout.tail && x.size()) data<float>(x)[c.w[-1]] = std::nanf("");
-        step(both[0], o, t, a.w, a.g, a.m, a.v);
-        step(both[1], o, t, b.w, b.g, b.m, b.v);
+        const Update u{.rate = 0.1, .factor = 0.7, .number = double(t)};
+        step(both[0], o, u, a.w, a.g, a.m, a.v);
+        step(both[1], o, u, b.w, b.g, b.m, b.v);
         EXPECT_LE(error(b.w, a.w), bound) << c.w << " step " << t;
         EXPECT_LE(error(b.m, a.m), bound) << c.w;
         EXPECT_LE(error(b.v, a.v), bound) << c.w;
@@ -66,22 +72,33 @@ TEST(AdamW, AgreesWithTheReferenceOnEveryCase) {
 TEST(AdamW, FollowsPyTorch) {
   // torch.optim.AdamW, three steps in f64 from w = (1, -2).
   const std::vector<std::vector<float>> gradients = {{1, 0.5}, {-2, 1}, {0.5, 0.25}};
-  const std::vector<std::pair<AdamWOptions, std::vector<float>>> sequences = {
-      {{.rate = 0.5, .beta1 = 0.5, .beta2 = 0.75, .eps = 0.25, .weight_decay = 0},
+  struct Sequence {
+    double rate;
+    AdamWOptions options;
+    std::vector<float> want;
+  };
+  const std::vector<Sequence> sequences = {
+      {0.5,
+       {.beta1 = 0.5, .beta2 = 0.75, .eps = 0.25, .weight_decay = 0},
        {0.6f, -2.33333333f, 0.863503370f, -2.72137984f, 0.910067062f, -3.00164934f}},
-      {{.rate = 0.5, .beta1 = 0.5, .beta2 = 0.75, .eps = 0.25, .weight_decay = 0.25},
+      {0.5,
+       {.beta1 = 0.5, .beta2 = 0.75, .eps = 0.25, .weight_decay = 0.25},
        {0.475f, -2.08333333f, 0.67912837f, -2.21096317f, 0.640801016f, -2.21486228f}},
-      {{},
+      {1e-3,
+       {},
        {0.99899f, -2.00097999998f, 0.9993461136f, -2.00192517219f, 0.999472810836f,
         -2.0027727202f}},
-      {{.rate = 0.25, .beta1 = 0, .beta2 = 0, .weight_decay = 0.5},
+      {0.25,
+       {.beta1 = 0, .beta2 = 0, .weight_decay = 0.5},
        {0.6250000025f, -1.999999995f, 0.7968750009f, -1.999999993f, 0.4472656308f, -1.999999984f}}};
   for (Backend b : both)
-    for (const auto& [options, want] : sequences) {
+    for (const auto& [rate, options, want] : sequences) {
       const Tensor w = from_vector<float>({2}, {1, -2}), m = full({2}, 0), v = full({2}, 0);
       std::vector<float> got;
       for (size_t i = 0; i < gradients.size(); ++i) {
-        step(b, options, int64_t(i) + 1, w, from_vector<float>({2}, gradients[i]), m, v);
+        // The gradients come four times as large, as under a loss scale.
+        const Tensor g = from_vector<float>({2}, {4 * gradients[i][0], 4 * gradients[i][1]});
+        step(b, options, {.rate = rate, .factor = 0.25, .number = double(i + 1)}, w, g, m, v);
         for (float x : to_vector<float>(w)) got.push_back(x);
       }
       for (size_t i = 0; i < got.size(); ++i)
@@ -89,13 +106,27 @@ TEST(AdamW, FollowsPyTorch) {
     }
 }
 
+TEST(AdamW, AnUpdateThatDoesNotApplyChangesNothing) {
+  for (Backend b : both)
+    for (const AdamWOptions& o : rules) {
+      const Arrays a({3, 5});
+      const std::vector<float> w = floats(a.w), m = floats(a.m), v = floats(a.v);
+      step(b, o, {.rate = NAN, .factor = NAN, .apply = 0}, a.w, full({3, 5}, std::nan("")), a.m,
+           a.v);
+      EXPECT_EQ(floats(a.w), w) << b;
+      EXPECT_EQ(floats(a.m), m) << b;
+      EXPECT_EQ(floats(a.v), v) << b;
+    }
+}
+
 TEST(AdamW, WritesSlicesAndLeavesNeighboursAlone) {
+  const Update third{.rate = 0.1, .number = 3};
   for (Backend b : both)
     for (const AdamWOptions& o : rules) {
       const Arrays dense({3, 5});
       const Slice w(dense.w, 1, 2), g(dense.g, 3, 0), m(dense.m, 2, 2), v(dense.v, 1, 3);
-      step(b, o, 3, w.part, g.part, m.part, v.part);
-      step(b, o, 3, dense.w, dense.g, dense.m, dense.v);
+      step(b, o, third, w.part, g.part, m.part, v.part);
+      step(b, o, third, dense.w, dense.g, dense.m, dense.v);
       EXPECT_EQ(to_vector<float>(w.part), to_vector<float>(dense.w)) << b;
       EXPECT_EQ(to_vector<float>(m.part), to_vector<float>(dense.m)) << b;
       EXPECT_EQ(to_vector<float>(v.part), to_vector<float>(dense.v)) << b;
@@ -107,16 +138,14 @@ TEST(AdamW, WritesSlicesAndLeavesNeighboursAlone) {
 TEST(AdamW, RefusesWhatHasNoMeaning) {
   const Arrays a({3});
   for (Backend b : both) {
-    auto says = [&](const AdamWOptions& o, int64_t t = 1) {
-      return refusal([&] { step(b, o, t, a.w, a.g, a.m, a.v); });
+    auto says = [&](const AdamWOptions& o) {
+      return refusal([&] { step(b, o, {.number = 1}, a.w, a.g, a.m, a.v); });
     };
-    EXPECT_EQ(says({.rate = -1}), "adamw: the rate must not be negative, got -1");
     EXPECT_EQ(says({.beta1 = 1}), "adamw: beta1 must lie in [0, 1), got 1");
     EXPECT_EQ(says({.beta2 = -0.5}), "adamw: beta2 must lie in [0, 1), got -0.5");
     EXPECT_EQ(says({.eps = -1}), "adamw: eps must not be negative, got -1");
     EXPECT_EQ(says({.weight_decay = -1}), "adamw: weight_decay must not be negative, got -1");
-    EXPECT_EQ(says({}, 0), "adamw: steps count from 1, got 0");
-    EXPECT_EQ(refusal([&] { step(b, {}, 1, a.w, a.g, random({4}), a.v); }),
+    EXPECT_EQ(refusal([&] { step(b, {}, {.number = 1}, a.w, a.g, random({4}), a.v); }),
               "adamw: m must be f32 [3], got f32 [4]");
   }
 }

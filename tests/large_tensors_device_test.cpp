@@ -189,16 +189,19 @@ TEST(LargeTensors, StepsOfOptimisers) {
   const DeviceRun& run = device_runs().front();
   const Large w(run, {rows(), channels}, Dtype::f32), g(run, {rows(), channels}, Dtype::f32),
       v(run, {rows(), channels}, Dtype::f32);
-  const kernels::SgdOptions o{.rate = 0.5, .momentum = 0.9};
+  const Large update(run, {4}, Dtype::f64);
+  const Array first = filled_array({4}, Dtype::f64, {0.5, 1, 1, 1});
+  update.set(0, first);
+  const kernels::SgdOptions o{.momentum = 0.9};
   // v is what the step leaves there in the first step: g. w is held by the small tests.
   expect_right(
       {&w, &g}, v,
       [&] {
         op_of(run, &kernels::sgd_cuda, &kernels::sgd_emulated)
-            .step({}, o, w.view, g.view, v.view, true, {});
+            .step({}, o, update.view, w.view, g.view, v.view, {});
       },
       [&](Stream s, const std::vector<View>& a) {
-        kernels::sgd_reference.step(s, o, a[0], a[1], a[2], true, {});
+        kernels::sgd_reference.step(s, o, first.view, a[0], a[1], a[2], {});
       },
       bound);
 }

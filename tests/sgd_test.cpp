@@ -14,12 +14,15 @@ const Backend both[] = {Backend::reference, Backend::cpu};
 // Each number is rounded at most six times on its way from w, g and v.
 const double bound = 6 * epsilon(Dtype::f32);
 
-const std::vector<SgdOptions> rules = {
-    {.rate = 0.3},
-    {.rate = 0.3, .weight_decay = 0.1},
-    {.rate = 0.3, .momentum = 0.9},
-    {.rate = 0.3, .momentum = 0.9, .dampening = 0.5, .weight_decay = 0.1},
-    {.rate = 0.3, .momentum = 0.9, .nesterov = true, .weight_decay = 0.1}};
+const std::vector<SgdOptions> rules = {{},
+                                       {.weight_decay = 0.1},
+                                       {.momentum = 0.9},
+                                       {.momentum = 0.9, .dampening = 0.5, .weight_decay = 0.1},
+                                       {.momentum = 0.9, .nesterov = true, .weight_decay = 0.1}};
+
+Tensor update(const Update& u) {
+  return from_vector<double>({4}, {u.rate, u.factor, u.apply, u.number});
+}
 
 struct Arrays {
   Tensor w, g, v;
@@ -36,8 +39,9 @@ TEST(Sgd, AgreesWithTheReferenceOnEveryCase) {
         // The first step reads no velocity; and whoever writes a row writes its tail.
         if (first && o.momentum > 0) a.v = poisoned(c.w), b.v = poisoned(c.w);
         if (b.w.layout.tail) data<float>(b.w)[c.w[-1]] = std::nanf("");
-        kernels::sgd(both[0]).step({}, o, a.w.view(), a.g.view(), a.v.view(), first, {});
-        kernels::sgd(both[1]).step({}, o, b.w.view(), b.g.view(), b.v.view(), first, {});
+        const Tensor u = update({.rate = 0.3, .factor = 0.7, .number = first ? 1.0 : 2.0});
+        kernels::sgd(both[0]).step({}, o, u.view(), a.w.view(), a.g.view(), a.v.view(), {});
+        kernels::sgd(both[1]).step({}, o, u.view(), b.w.view(), b.g.view(), b.v.view(), {});
         EXPECT_LE(error(b.w, a.w), bound) << c.w;
         EXPECT_LE(error(b.v, a.v), bound) << c.w;
         EXPECT_TRUE(tail_is_zero(b.w) && tail_is_zero(b.v));
@@ -52,7 +56,8 @@ TEST(Sgd, WritesTheWorkingCopyInTheSamePass) {
         for (const SgdOptions& o : rules) {
           const Arrays a(shape);
           const Tensor working = poisoned(shape, type);
-          kernels::sgd(b).step({}, o, a.w.view(), a.g.view(), a.v.view(), false, working.view());
+          const Tensor u = update({.rate = 0.3, .number = 2});
+          kernels::sgd(b).step({}, o, u.view(), a.w.view(), a.g.view(), a.v.view(), working.view());
           EXPECT_EQ(floats(working), floats(cast(a.w, type))) << shape << type << b;
           EXPECT_TRUE(tail_is_zero(working)) << shape << type << b;
         }
@@ -62,32 +67,50 @@ TEST(Sgd, FollowsPyTorchExactly) {
   // torch.optim.SGD, three steps in f64 from w = (1, -2); every number is exact in f32 too.
   const std::vector<std::vector<float>> gradients = {{1, 0.5}, {-2, 1}, {0.5, 0.25}};
   const std::vector<std::pair<SgdOptions, std::vector<float>>> sequences = {
-      {{.rate = 0.5}, {0.5, -2.25, 1.5, -2.75, 1.25, -2.875}},
-      {{.rate = 0.5, .weight_decay = 0.25}, {0.375, -2, 1.328125, -2.25, 0.912109375, -2.09375}},
-      {{.rate = 0.5, .momentum = 0.5}, {0.5, -2.25, 1.25, -2.875, 1.375, -3.3125}},
-      {{.rate = 0.5, .momentum = 0.5, .dampening = 0.25}, {0.5, -2.25, 1, -2.75, 1.0625, -3.09375}},
-      {{.rate = 0.5, .momentum = 0.5, .nesterov = true, .weight_decay = 0.25},
+      {{}, {0.5, -2.25, 1.5, -2.75, 1.25, -2.875}},
+      {{.weight_decay = 0.25}, {0.375, -2, 1.328125, -2.25, 0.912109375, -2.09375}},
+      {{.momentum = 0.5}, {0.5, -2.25, 1.25, -2.875, 1.375, -3.3125}},
+      {{.momentum = 0.5, .dampening = 0.25}, {0.5, -2.25, 1, -2.75, 1.0625, -3.09375}},
+      {{.momentum = 0.5, .nesterov = true, .weight_decay = 0.25},
        {0.0625, -2, 1.39453125, -2.375, 0.927978515625, -2.1796875}}};
   for (Backend b : both)
     for (const auto& [options, want] : sequences) {
       const Tensor w = from_vector<float>({2}, {1, -2}), v = poisoned({2});
       std::vector<float> got;
       for (size_t i = 0; i < gradients.size(); ++i) {
-        const Tensor g = from_vector<float>({2}, gradients[i]);
-        kernels::sgd(b).step({}, options, w.view(), g.view(), v.view(), i == 0, {});
+        const Tensor g = from_vector<float>({2}, {4 * gradients[i][0], 4 * gradients[i][1]});
+        // The gradients come four times as large, as under a loss scale.
+        const Tensor u = update({.rate = 0.5, .factor = 0.25, .number = double(i + 1)});
+        kernels::sgd(b).step({}, options, u.view(), w.view(), g.view(), v.view(), {});
         for (float x : to_vector<float>(w)) got.push_back(x);
       }
       EXPECT_EQ(got, want) << b << " " << options.momentum << options.weight_decay;
     }
 }
 
+TEST(Sgd, AnUpdateThatDoesNotApplyChangesNothing) {
+  for (Backend b : both)
+    for (const SgdOptions& o : rules) {
+      const Arrays a({3, 5});
+      const Tensor g = full({3, 5}, std::nan("")), working = full({3, 5}, 7, Dtype::bf16);
+      const std::vector<float> w = floats(a.w), v = floats(a.v), narrow = floats(working);
+      const Tensor u = update({.rate = NAN, .factor = NAN, .apply = 0, .number = 1});
+      kernels::sgd(b).step({}, o, u.view(), a.w.view(), g.view(), a.v.view(), working.view());
+      EXPECT_EQ(floats(a.w), w) << b;
+      EXPECT_EQ(floats(a.v), v) << b;
+      EXPECT_EQ(floats(working), narrow) << b;
+    }
+}
+
 TEST(Sgd, WritesSlicesAndLeavesNeighboursAlone) {
+  const Tensor second = update({.rate = 0.3, .number = 2});
   for (Backend b : both)
     for (const SgdOptions& o : rules) {
       const Arrays dense({3, 5});
       const Slice w(dense.w, 1, 2), g(dense.g, 3, 0), v(dense.v, 2, 2);
-      kernels::sgd(b).step({}, o, w.part.view(), g.part.view(), v.part.view(), false, {});
-      kernels::sgd(b).step({}, o, dense.w.view(), dense.g.view(), dense.v.view(), false, {});
+      const View u = second.view();
+      kernels::sgd(b).step({}, o, u, w.part.view(), g.part.view(), v.part.view(), {});
+      kernels::sgd(b).step({}, o, u, dense.w.view(), dense.g.view(), dense.v.view(), {});
       EXPECT_EQ(to_vector<float>(w.part), to_vector<float>(dense.w)) << b;
       EXPECT_EQ(to_vector<float>(v.part), to_vector<float>(dense.v)) << b;
       EXPECT_TRUE(w.neighbours_untouched() && v.neighbours_untouched()) << b;
@@ -96,20 +119,23 @@ TEST(Sgd, WritesSlicesAndLeavesNeighboursAlone) {
 
 TEST(Sgd, RefusesWhatHasNoMeaning) {
   const Arrays a({3});
+  Tensor u = update({.number = 1});
   for (Backend b : both) {
     auto says = [&](const SgdOptions& o, const Tensor& g, const Tensor& v) {
       return refusal(
-          [&] { kernels::sgd(b).step({}, o, a.w.view(), g.view(), v.view(), true, {}); });
+          [&] { kernels::sgd(b).step({}, o, u.view(), a.w.view(), g.view(), v.view(), {}); });
     };
     EXPECT_EQ(says({.momentum = 0.9}, a.g, {}), "sgd: momentum needs a velocity, got none");
     EXPECT_EQ(says({}, random({4}), {}), "sgd: g must be f32 [3], got f32 [4]");
     EXPECT_EQ(says({}, a.g, random({4})), "sgd: v must be f32 [3], got f32 [4]");
-    EXPECT_EQ(says({.rate = -1}, a.g, {}), "sgd: the rate must not be negative, got -1");
     EXPECT_EQ(says({.momentum = -1}, a.g, a.v), "sgd: momentum must not be negative, got -1");
     EXPECT_EQ(says({.weight_decay = -1}, a.g, {}),
               "sgd: weight_decay must not be negative, got -1");
     EXPECT_EQ(says({.momentum = 0.5, .dampening = 0.5, .nesterov = true}, a.g, a.v),
               "sgd: nesterov needs momentum and no dampening, got momentum 0.5 and dampening 0.5");
+    u = a.w;
+    EXPECT_EQ(says({}, a.g, a.v), "sgd: the update must be f64 [4], got f32 [3]");
+    u = update({.number = 1});
   }
 }
 

@@ -4,11 +4,13 @@
 
 namespace kinema::engine {
 
-void adamw_step(const AdamWOptions& options, int64_t t, const Tensor& w, const Tensor& g,
+void adamw_step(const AdamWOptions& options, const Tensor& update, const Tensor& w, const Tensor& g,
                 const Tensor& m, const Tensor& v, const Tensor& working) {
-  kernels::check_adamw(options, t, w.view(), g.view(), m.view(), v.view(), working.view());
+  kernels::check_adamw(options, update.view(), w.view(), g.view(), m.view(), v.view(),
+                       working.view());
   kernels::adamw(backend_for("adamw", w.device()))
-      .step(w.stream(), options, t, w.view(), g.view(), m.view(), v.view(), working.view());
+      .step(w.stream(), options, update.view(), w.view(), g.view(), m.view(), v.view(),
+            working.view());
 }
 
 void check_adamw(const AdamWOptions& options) { kernels::check_adamw_options(options); }

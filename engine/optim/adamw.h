@@ -10,13 +10,12 @@ namespace kinema::engine::optim {
 /// if by a gradient of 0, where PyTorch would skip it.
 class AdamW : public Optimiser {
  public:
-  /// options.rate counts for nothing: each step says its own. Without `decay_vectors` biases and
-  /// the parameters of norms do not decay.
+  /// Without `decay_vectors` biases and the parameters of norms do not decay.
   /// Errors: kernels/adamw's.
   explicit AdamW(ParameterArena& arena, const AdamWOptions& options = {},
                  bool decay_vectors = true);
 
-  void step(double rate) override;
+  void apply() override;
 
   /// "steps" [1] i64, how many were done, and "first_moment.<parameter>" and
   /// "second_moment.<parameter>" of each.
@@ -27,7 +26,7 @@ class AdamW : public Optimiser {
   ParameterArena& arena_;
   AdamWOptions options_;
   std::vector<Stretch> stretches_;
-  Tensor first_, second_, steps_;
+  Tensor first_, second_;
 };
 
 }  // namespace kinema::engine::optim

@@ -10,12 +10,11 @@ namespace kinema::engine::optim {
 /// a gradient of 0: decay and momentum go on, where PyTorch would skip it.
 class Sgd : public Optimiser {
  public:
-  /// options.rate counts for nothing: each step says its own. Without `decay_vectors` biases and
-  /// the parameters of norms do not decay.
+  /// Without `decay_vectors` biases and the parameters of norms do not decay.
   /// Errors: kernels/sgd's.
   explicit Sgd(ParameterArena& arena, const SgdOptions& options = {}, bool decay_vectors = true);
 
-  void step(double rate) override;
+  void apply() override;
 
   /// "steps" [1] i64, how many were done, and, with momentum, "momentum.<parameter>" of each.
   std::vector<std::pair<std::string, Tensor>> state() const override;
@@ -25,7 +24,7 @@ class Sgd : public Optimiser {
   ParameterArena& arena_;
   SgdOptions options_;
   std::vector<Stretch> stretches_;
-  Tensor velocity_, steps_;
+  Tensor velocity_;
 };
 
 }  // namespace kinema::engine::optim

@@ -1,5 +1,6 @@
 #include "kernels/adamw/adamw.h"
 #include "kernels/adamw/adamw_factors.h"
+#include "kernels/device/block_value.h"
 #include "kernels/device/map.h"
 
 namespace kinema::kernels::device::inline KERNELS_TWIN::adamw {
@@ -8,8 +9,9 @@ constexpr int lanes_at_once = pack_lanes<float>, rounds = 2;
 
 /// The new w; m and v move on.
 KERNELS_INLINE float next(const AdamWFactors& f, float w, float g, float& m, float& v) {
-  m = f.beta1 * m + f.fresh1 * g;
-  v = f.beta2 * v + f.fresh2 * g * g;
+  const float d = f.factor * g;
+  m = f.beta1 * m + f.fresh1 * d;
+  v = f.beta2 * v + f.fresh2 * d * d;
   return f.keep * w - f.step * m / (sqrtf(v) * f.root + f.eps);
 }
 
@@ -17,8 +19,12 @@ KERNELS_INLINE float next(const AdamWFactors& f, float w, float g, float& m, flo
 /// and the working copy, where it is given, once.
 template <class Working, int N>
 __global__ void __launch_bounds__(map_threads)
-    step_kernel(Walk walk, AdamWFactors factors, InOut<float> w, Input<float> g, InOut<float> m,
-                InOut<float> v, Output<Working> working) {
+    step_kernel(Walk walk, AdamWOptions options, const Update* update, InOut<float> w,
+                Input<float> g, InOut<float> m, InOut<float> v, Output<Working> working) {
+  const AdamWFactors factors = block_value<AdamWFactors>([&] {
+    return adamw_factors(options, *update, 1 / sqrt(1 - power(options.beta2, update->number)));
+  });
+  if (!factors.apply) return;
   map<N, rounds>(
       walk,
       [factors](int64_t, auto& weight, const auto& gradient, auto& mean, auto& square,
@@ -33,15 +39,15 @@ __global__ void __launch_bounds__(map_threads)
       w, g, m, v, working);
 }
 
-void step(Stream stream, const AdamWOptions& o, int64_t t, View w, View g, View m, View v,
+void step(Stream stream, const AdamWOptions& o, View update, View w, View g, View m, View v,
           View working) {
-  check_adamw(o, t, w, g, m, v, working);
+  check_adamw(o, update, w, g, m, v, working);
   check(w.dtype == Dtype::f32, "adamw: expected f32 weights, got ", w.dtype);
   if (!w.size()) return;
   dispatch_narrow(working, [&]<class Working>(Working) {
     walk_packs<lanes_at_once>({w, g, m, v, working}, [&](const Walk& walk, auto lanes) {
-      launch("adamw.step", step_kernel<Working, lanes()>, walk.geometry(rounds), stream, walk,
-             AdamWFactors(o, t), InOut<float>(walk, w, true), Input<float>(walk, g),
+      launch("adamw.step", step_kernel<Working, lanes()>, walk.geometry(rounds), stream, walk, o,
+             update_of(update), InOut<float>(walk, w, true), Input<float>(walk, g),
              InOut<float>(walk, m, true), InOut<float>(walk, v, true),
              Output<Working>(walk, working));
     });

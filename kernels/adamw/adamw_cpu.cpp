@@ -16,8 +16,9 @@ __attribute__((optimize("no-math-errno"))) void run(const AdamWFactors& f, float
                                                     float* m, float* v, int64_t length) {
 #pragma omp simd
   for (int64_t i = 0; i < length; ++i) {
-    m[i] = f.beta1 * m[i] + f.fresh1 * g[i];
-    v[i] = f.beta2 * v[i] + f.fresh2 * g[i] * g[i];
+    const float d = f.factor * g[i];
+    m[i] = f.beta1 * m[i] + f.fresh1 * d;
+    v[i] = f.beta2 * v[i] + f.fresh2 * d * d;
     w[i] = f.keep * w[i] - f.step * m[i] / (std::sqrt(v[i]) * f.root + f.eps);
   }
 }
@@ -34,10 +35,12 @@ void run_copying(const AdamWFactors& f, float* w, const float* g, float* m, floa
   }
 }
 
-void step(Stream, const AdamWOptions& o, int64_t t, View w, View g, View m, View v, View working) {
-  check_adamw(o, t, w, g, m, v, working);
-  if (!w.size()) return;
-  const AdamWFactors factors(o, t);
+void step(Stream, const AdamWOptions& o, View update, View w, View g, View m, View v,
+          View working) {
+  check_adamw(o, update, w, g, m, v, working);
+  const Update u = *update_of(update);
+  if (!w.size() || u.apply == 0) return;
+  const AdamWFactors factors = adamw_factors(o, u, 1 / std::sqrt(1 - power(o.beta2, u.number)));
   const WorkingCopy copy(working);
   const int64_t length = w.shape[-1];
   float *values = data<float>(w), *means = data<float>(m), *squares = data<float>(v);

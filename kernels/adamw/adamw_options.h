@@ -5,7 +5,6 @@ namespace kinema::kernels {
 
 /// Adam with decoupled weight decay.
 struct AdamWOptions {
-  double rate = 1e-3;    ///< learning rate
   double beta1 = 0.9;    ///< decay of the mean of gradients
   double beta2 = 0.999;  ///< decay of the mean of their squares
   double eps = 1e-8;     ///< added to the root of the latter

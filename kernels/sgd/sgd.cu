@@ -1,3 +1,4 @@
+#include "kernels/device/block_value.h"
 #include "kernels/device/map.h"
 #include "kernels/sgd/sgd.h"
 
@@ -6,24 +7,37 @@ namespace kinema::kernels::device::inline KERNELS_TWIN::sgd {
 constexpr int lanes_at_once = pack_lanes<float>, rounds = 2;
 
 struct Factors {
-  float rate, momentum, fresh, decay;  ///< fresh: what the velocity takes of the gradient
-  bool first, nesterov;
+  float rate, factor, momentum, fresh, decay;  ///< fresh: what the velocity takes of the gradient
+  bool apply, first, nesterov;
 
   /// The new w from w, its gradient and, with momentum, its velocity, which moves on.
   KERNELS_INLINE float step(float w, float g, float& v) const {
-    const float d = g + decay * w;
+    const float d = factor * g + decay * w;
     if (momentum == 0) return w - rate * d;
     v = first ? d : momentum * v + fresh * d;
     return w - rate * (nesterov ? d + momentum * v : v);
   }
 };
 
+KERNELS_INLINE Factors factors_of(const SgdOptions& o, const Update& u) {
+  return {.rate = float(u.rate),
+          .factor = float(u.factor),
+          .momentum = float(o.momentum),
+          .fresh = float(1 - o.dampening),
+          .decay = float(o.weight_decay),
+          .apply = u.apply != 0,
+          .first = u.number == 1,
+          .nesterov = o.nesterov};
+}
+
 /// All parameters in one pass, as they lie in one arena: reads w, g and v once, writes w, v and the
 /// working copy once. A velocity or a copy that is not given is left out.
 template <class Working, int N>
 __global__ void __launch_bounds__(map_threads)
-    step_kernel(Walk walk, Factors factors, InOut<float> w, Input<float> g, InOut<float> v,
-                Output<Working> working) {
+    step_kernel(Walk walk, SgdOptions options, const Update* update, InOut<float> w, Input<float> g,
+                InOut<float> v, Output<Working> working) {
+  const Factors factors = block_value<Factors>([&] { return factors_of(options, *update); });
+  if (!factors.apply) return;
   map<N, rounds>(
       walk,
       [factors](int64_t, auto& weight, const auto& gradient, auto& velocity, auto& narrow) {
@@ -36,24 +50,16 @@ __global__ void __launch_bounds__(map_threads)
       w, g, v, working);
 }
 
-void step(Stream stream, const SgdOptions& o, View w, View g, View v, bool first_step,
-          View working) {
-  check_sgd(o, w, g, v, working);
+void step(Stream stream, const SgdOptions& o, View update, View w, View g, View v, View working) {
+  check_sgd(o, update, w, g, v, working);
   check(w.dtype == Dtype::f32, "sgd: expected f32 weights, got ", w.dtype);
   if (!w.size()) return;
-  const Factors factors{.rate = float(o.rate),
-                        .momentum = float(o.momentum),
-                        .fresh = float(1 - o.dampening),
-                        .decay = float(o.weight_decay),
-                        .first = first_step,
-                        .nesterov = o.nesterov};
   const View velocity = o.momentum > 0 ? v : View{};
   dispatch_narrow(working, [&]<class Working>(Working) {
     walk_packs<lanes_at_once>({w, g, velocity, working}, [&](const Walk& walk, auto lanes) {
-      // The first step overwrites the velocity, whatever it holds.
-      launch("sgd.step", step_kernel<Working, lanes()>, walk.geometry(rounds), stream, walk,
-             factors, InOut<float>(walk, w, true), Input<float>(walk, g),
-             InOut<float>(walk, velocity, !first_step), Output<Working>(walk, working));
+      launch("sgd.step", step_kernel<Working, lanes()>, walk.geometry(rounds), stream, walk, o,
+             update_of(update), InOut<float>(walk, w, true), Input<float>(walk, g),
+             InOut<float>(walk, velocity, true), Output<Working>(walk, working));
     });
   });
 }

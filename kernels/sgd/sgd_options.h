@@ -4,7 +4,6 @@ namespace kinema::kernels {
 
 /// Stochastic gradient descent with momentum.
 struct SgdOptions {
-  double rate = 0.1;  ///< learning rate
   double momentum = 0;
   double dampening = 0;  ///< share of the gradient kept out of the velocity
   bool nesterov = false;
