@@ -35,6 +35,13 @@ void generate(const Tensor& t, F f) {
   });
 }
 
+/// The place of the next draw of the running module, hashed, and its number there.
+std::pair<uint64_t, uint64_t> next_call(const char* op) {
+  check(!scopes.empty(), op, ": random numbers are drawn only inside a RandomScope");
+  const std::string place = current_path() + "/" + op;
+  return {fnv(place), scopes.back().calls[place]++};
+}
+
 double unit_double(uint32_t a, uint32_t b) {
   return (double(a >> 5) * 0x1p26 + double(b >> 6)) * 0x1p-53;
 }
@@ -51,12 +58,17 @@ RandomScope::RandomScope(RandomState state) { scopes.push_back(std::move(state))
 RandomScope::~RandomScope() { scopes.pop_back(); }
 
 RandomKey next_key(const char* op) {
-  check(!scopes.empty(), op, ": random numbers are drawn only inside a RandomScope");
+  const auto [place, call] = next_call(op);
+  const RandomState& now = scopes.back();
+  return {now.seed, kernels::stream_of_draw(call, now.step, place)};
+}
+
+RandomDraw next_draw(const char* op, Device device) {
+  const auto [place, call] = next_call(op);
   RandomState& now = scopes.back();
-  const std::string place = current_path() + "/" + op;
-  const uint64_t call = now.calls[place]++;
-  const auto words = kernels::philox(call, now.step, fnv(place));
-  return {now.seed, uint64_t(words[0]) << 32 | words[1]};
+  if (!now.step_memory || now.step_memory.device() != device)
+    now.step_memory = full({1}, double(now.step), Dtype::i64, device);
+  return {now.seed, place, call, now.step_memory};
 }
 
 void fill_uniform(const Tensor& t, double low, double high, RandomKey key) {

@@ -19,6 +19,8 @@ RandomKey key_of(uint64_t seed, std::string_view place);
 /// Where the draws of a RandomScope stand.
 struct RandomState {
   uint64_t seed = 0, step = 0;
+  /// i64 [1] that holds the step where operations draw; made where it is asked for, if not given.
+  Tensor step_memory = {};
   std::map<std::string, uint64_t> calls = {};  ///< of each place so far
 };
 /// That of this thread's innermost scope; none outside of any.
@@ -29,6 +31,10 @@ std::optional<RandomState> random_state();
 class RandomScope {
  public:
   RandomScope(uint64_t seed, uint64_t step) : RandomScope(RandomState{seed, step}) {}
+  /// `step_memory`, i64 [1], holds the step on the device that draws, or will when it comes to
+  /// that.
+  RandomScope(uint64_t seed, uint64_t step, const Tensor& step_memory)
+      : RandomScope(RandomState{seed, step, step_memory}) {}
   /// Goes on where `state` was taken.
   explicit RandomScope(RandomState state);
   ~RandomScope();
@@ -36,8 +42,14 @@ class RandomScope {
   RandomScope& operator=(const RandomScope&) = delete;
 };
 
-/// The stream of the next draw of the running module; throws Error outside of any RandomScope.
+/// The next draw of the running module: with the step its stream, kernels::stream_of_draw.
+struct RandomDraw {
+  uint64_t seed = 0, place = 0, call = 0;
+  Tensor step;  ///< i64 [1] on the device that draws
+};
+/// Both throw Error outside of any RandomScope. The stream itself, for what the host draws:
 RandomKey next_key(const char* op);
+RandomDraw next_draw(const char* op, Device device);
 
 /// Sets every element of t: uniform in [low, high); normal with this mean and standard deviation.
 void fill_uniform(const Tensor& t, double low, double high, RandomKey key);

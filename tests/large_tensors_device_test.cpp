@@ -93,15 +93,18 @@ TEST(LargeTensors, Pool3d) {
 TEST(LargeTensors, DropoutDrawsOnBeyond32Bits) {
   const DeviceRun& run = device_runs().front();
   const auto& op = op_of(run, &kernels::pointwise_cuda, &kernels::pointwise_emulated);
-  const kernels::DropoutOptions o{.p = 0.5, .key = 3, .stream = 4};
+  const kernels::DropoutOptions o{.p = 0.5, .seed = 3, .place = 4, .call = 5};
   const Large x(run, {rows(), channels}, Dtype::bf16), y(run, {rows(), channels}, Dtype::bf16);
   const std::vector<double> ones(size_t(2 * channels), 1);
   for (int64_t at : places(rows(), 2)) x.set(at, filled_array({2, channels}, Dtype::bf16, ones));
-  op.dropout({}, o, x.view, y.view, false);
+  const Large step(run, {1}, Dtype::i64);
+  step.set(0, filled_array({1}, Dtype::i64, {6}));
+  op.dropout({}, o, step.view, x.view, y.view, false);
+  const uint64_t stream = kernels::stream_of_draw(o.call, 6, o.place);
   for (int64_t at : places(rows(), 2)) {
     std::vector<double> wanted;
     for (int64_t i = at * channels; i < (at + 2) * channels; ++i) {
-      const auto words = kernels::philox(uint64_t(i / 4), o.key, o.stream);
+      const auto words = kernels::philox(uint64_t(i / 4), o.seed, stream);
       wanted.push_back(double(kernels::unit_float(words[size_t(i % 4)])) >= o.p ? 2 : 0);
     }
     EXPECT_EQ(y.get(at, 2).values(), wanted) << "at " << at;

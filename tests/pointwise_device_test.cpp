@@ -18,7 +18,9 @@ const Layout layouts[] = {Layout::fresh, Layout::odd_slice, Layout::slice, Layou
 // rounds twice more; times 2.
 const double bound = 10 * epsilon_of(Dtype::f32);
 
-/// A pass from two inputs to v[2], which it adds to or overwrites.
+Array step_of(int64_t step) { return filled_array({1}, Dtype::i64, {double(step)}); }
+
+/// A pass from two inputs to v[2], which it adds to or overwrites; v[3] is a step.
 using Two = std::function<void(const Pointwise&, Stream, const std::vector<View>& v)>;
 struct Named {
   std::string name;
@@ -43,25 +45,26 @@ std::vector<Named> passes() {
                  [](const Pointwise& op, Stream s, const V& v) { op.add(s, v[0], v[1], v[2]); }});
   all.push_back({"scale", false,
                  [](const Pointwise& op, Stream s, const V& v) { op.scale(s, 1.7, v[0], v[2]); }});
-  const DropoutOptions o{.p = 0.3, .key = 5, .stream = 9};
+  const DropoutOptions o{.p = 0.3, .seed = 5, .place = 9, .call = 2};
   for (bool more : {false, true}) {
     all.push_back({"multiply", more, [=](const Pointwise& op, Stream s, const V& v) {
                      op.multiply(s, v[0], v[1], v[2], more);
                    }});
     all.push_back({"dropout", more, [=](const Pointwise& op, Stream s, const V& v) {
-                     op.dropout(s, o, v[0], v[2], more);
+                     op.dropout(s, o, v[3], v[0], v[2], more);
                    }});
   }
   return all;
 }
 
-void expect_agreement(const Named& pass, const std::vector<Array>& arrays) {
+void expect_agreement(const Named& pass, std::vector<Array> arrays) {
+  arrays.push_back(step_of(11));
   expect_op_matches(
       kernels::pointwise_reference, &kernels::pointwise_cuda, &kernels::pointwise_emulated, arrays,
       [&](const Pointwise& op) -> Pass {
         return [&](Stream s, const std::vector<View>& v) { pass.run(op, s, v); };
       },
-      {input, input, bound}, "pointwise." + pass.name);
+      {input, input, bound, input}, "pointwise." + pass.name);
 }
 
 TEST(PointwiseDevice, EveryPassAgreesWithTheReference) {
@@ -133,18 +136,20 @@ TEST(PointwiseDevice, DropoutDrawsTheMaskOfTheOtherBackends) {
     for (Dtype type : device_types)
       for (Layout layout : layouts)
         for (double p : {0., 0.1, 0.5, 1.}) {
-          const DropoutOptions o{.p = p, .key = 0x123456789abcdef0u, .stream = 0xfedcba9876543210u};
+          const DropoutOptions o{
+              .p = p, .seed = 0x123456789abcdef0u, .place = 0xfedcba9876543210u, .call = 3};
           if (small() && p != 0.5) continue;
           const Array x = filled_array(shape, type, std::vector<double>(size_t(shape.size()), 1));
           const Array y(shape, type, layout);
           const auto pass = [&](const Pointwise& op) -> Pass {
-            return
-                [&](Stream s, const std::vector<View>& v) { op.dropout(s, o, v[0], v[1], false); };
+            return [&](Stream s, const std::vector<View>& v) {
+              op.dropout(s, o, v[2], v[0], v[1], false);
+            };
           };
           // Kept elements are 1 / (1 - p) rounded: an element kept by one alone errs by 1.
           expect_op_matches(kernels::pointwise_reference, &kernels::pointwise_cuda,
-                            &kernels::pointwise_emulated, {x, y}, pass,
-                            {input, epsilon_of(Dtype::f32)}, "pointwise.dropout");
+                            &kernels::pointwise_emulated, {x, y, step_of(11)}, pass,
+                            {input, epsilon_of(Dtype::f32), input}, "pointwise.dropout");
         }
 }
 
@@ -177,7 +182,7 @@ TEST(PointwiseDevice, ReadsAndWritesNothingTwice) {
         const int64_t bytes = shape.size() * size_of(type);
         expect_traffic(
             {random_array(shape, type, 1), random_array(shape, type, 2),
-             random_array(shape, type, 3)},
+             random_array(shape, type, 3), step_of(11)},
             [&](Stream s, const std::vector<View>& v) {
               pass.run(kernels::pointwise_emulated, s, v);
             },
@@ -218,17 +223,17 @@ TEST(PointwiseDevice, PlacesAreRightBeyond2To32) {
 }
 
 TEST(PointwiseDevice, MasksAreRightBeyond2To32) {
-  const DropoutOptions o{.p = 0.4, .key = 77, .stream = 3};
+  const DropoutOptions o{.p = 0.4, .seed = 77};
   std::vector<MaskAsked> in;
   std::vector<uint32_t> wanted;
   for (int64_t i = 0; i < masks_asked; ++i) {
     // Around the counter's and the element's 2^32, and far beyond.
     const int64_t around[] = {int64_t(1) << 32, int64_t(1) << 34, int64_t(1) << 50, 32};
     const int64_t element = around[i % 4] - 20 + i / 4 % 40;
-    in.push_back({kernels::device::pointwise::DropoutMask(o), element});
+    in.push_back({kernels::device::pointwise::DropoutMask(o, 3), element});
     uint32_t bits = 0;
     for (int64_t k = 0; k < 8; ++k) {
-      const auto words = kernels::philox(uint64_t(element + k) / 4, o.key, o.stream);
+      const auto words = kernels::philox(uint64_t(element + k) / 4, o.seed, 3);
       bits |= uint32_t(double(kernels::unit_float(words[size_t((element + k) % 4)])) >= o.p) << k;
     }
     wanted.push_back(bits);
@@ -250,8 +255,11 @@ std::vector<kernels::bf16> dropped_out_ones(const DeviceRun& run, const DropoutO
   const std::shared_ptr<void> x(run.runtime->allocate(2 * count), run.runtime->release);
   const std::shared_ptr<void> y(run.runtime->allocate(2 * count), run.runtime->release);
   (gpu ? kernels::copy_cuda : kernels::copy_emulated).fill({}, tensor(x), 1);
+  const std::shared_ptr<void> step(run.runtime->allocate(8), run.runtime->release);
+  run.runtime->upload({}, step_of(6).view.data, step.get(), 8);
+  const View at{.data = step.get(), .dtype = Dtype::i64, .shape = {1}, .strides = {1}};
   (gpu ? kernels::pointwise_cuda : kernels::pointwise_emulated)
-      .dropout({}, o, tensor(x), tensor(y), false);
+      .dropout({}, o, at, tensor(x), tensor(y), false);
   std::vector<kernels::bf16> part(2000);
   run.runtime->download({}, static_cast<kernels::bf16*>(y.get()) + first, part.data(), 4000);
   return part;
@@ -259,13 +267,14 @@ std::vector<kernels::bf16> dropped_out_ones(const DeviceRun& run, const DropoutO
 
 // More than 2^32 elements on a GPU; fewer in emulation, which has not the time.
 TEST(PointwiseDevice, DropsOutOfTensorsOfAnySize) {
-  const DropoutOptions o{.p = 0.5, .key = 4, .stream = 6};
+  const DropoutOptions o{.p = 0.5, .seed = 4, .place = 5, .call = 7};
   for (const DeviceRun& run : device_runs()) {
     const bool gpu = run.backend == Backend::cuda;
     const int64_t count = gpu ? (int64_t(1) << 32) + 1003 : 5003, first = count - 2000;
+    const uint64_t stream = kernels::stream_of_draw(o.call, 6, o.place);
     const std::vector<kernels::bf16> got = dropped_out_ones(run, o, count, first);
     for (int64_t i = 0; i < 2000; ++i) {
-      const auto words = kernels::philox(uint64_t(first + i) / 4, o.key, o.stream);
+      const auto words = kernels::philox(uint64_t(first + i) / 4, o.seed, stream);
       const bool kept = kernels::unit_float(words[size_t((first + i) % 4)]) >= 0.5f;
       ASSERT_EQ(float(got[size_t(i)]), kept ? 2 : 0) << first + i << " on " << run.name;
     }

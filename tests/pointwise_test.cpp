@@ -38,15 +38,16 @@ std::vector<std::pair<std::string, Pass>> passes() {
   }
   all.emplace_back("add", [](const Op& op, View a, View b, View y) { op.add({}, a, b, y); });
   all.emplace_back("scale", [](const Op& op, View a, View, View y) { op.scale({}, 1.7, a, y); });
-  const DropoutOptions o{.p = 0.3, .key = 5, .stream = 9};
+  const Tensor step = full({1}, 7, Dtype::i64);
+  const DropoutOptions o{.p = 0.3, .seed = 5, .place = 9, .call = 2};
   for (bool more : {false, true}) {
     all.emplace_back("multiply", [=](const Op& op, View a, View b, View y) {
       if (more) op.multiply({}, a, a, y, false);
       op.multiply({}, a, b, y, more);
     });
     all.emplace_back("dropout", [=](const Op& op, View a, View b, View y) {
-      if (more) op.dropout({}, o, b, y, false);
-      op.dropout({}, o, a, y, more);
+      if (more) op.dropout({}, o, step.view(), b, y, false);
+      op.dropout({}, o, step.view(), a, y, more);
     });
   }
   return all;
@@ -131,11 +132,12 @@ TEST(Pointwise, GradientsAreRight) {
 }
 
 TEST(Pointwise, DropoutKeepsTheMeanAndScales) {
-  const Tensor x = full({1000, 101}, 1);
+  const Tensor x = full({1000, 101}, 1), step = full({1}, 7, Dtype::i64);
   for (Backend b : both)
     for (double p : {0.25, 0.5, 0.9}) {
       Tensor y = poisoned(x.shape());
-      kernels::pointwise(b).dropout({}, {.p = p, .key = 1, .stream = 2}, x.view(), y.view(), false);
+      kernels::pointwise(b).dropout({}, {.p = p, .seed = 1}, step.view(), x.view(), y.view(),
+                                    false);
       double sum = 0;
       for (float v : to_vector<float>(y)) {
         EXPECT_TRUE(v == 0 || v == float(1 / (1 - p)));
@@ -148,23 +150,36 @@ TEST(Pointwise, DropoutKeepsTheMeanAndScales) {
 
 TEST(Pointwise, DropoutTakesItsMaskFromPhilox) {
   // The words are published: counter 0 and key 0 give 6627e8d5 e169c58d bc57ac4c 9b00dbd8
-  // (Random123's known answers), so elements 1 to 3 stay at p = 0.5.
+  // (Random123's known answers).
   EXPECT_EQ(kernels::philox(0, 0)[0], 0x6627e8d5u);
+  EXPECT_EQ(kernels::stream_of_draw(0, 0, 0), 0x6627e8d5e169c58du);
+  const Tensor step = from_vector<int64_t>({1}, {(int64_t(1) << 40) + 3});
+  const uint64_t stream = kernels::stream_of_draw(6, (uint64_t(1) << 40) + 3, 5);
   const Tensor x = full({3, 3}, 1);
   for (Backend b : both) {
     Tensor y = poisoned({3, 3});
-    const DropoutOptions o{.p = 0.5};
-    kernels::pointwise(b).dropout({}, o, x.view(), y.view(), false);
+    const DropoutOptions o{.p = 0.5, .seed = 4, .place = 5, .call = 6};
+    kernels::pointwise(b).dropout({}, o, step.view(), x.view(), y.view(), false);
     const std::vector<float> got = to_vector<float>(y);
     for (size_t i = 0; i < 9; ++i)
-      EXPECT_EQ(got[i], kernels::philox(i / 4, 0)[i % 4] < 0x80000000u ? 0 : 2) << i << b;
-    EXPECT_EQ(got[0], 0);
-    EXPECT_EQ(got[1], 2);
+      EXPECT_EQ(got[i], kernels::philox(i / 4, 4, stream)[i % 4] < 0x80000000u ? 0 : 2) << i << b;
     for (double p : {0., 1.}) {
-      kernels::pointwise(b).dropout({}, {.p = p}, x.view(), y.view(), false);
+      kernels::pointwise(b).dropout({}, {.p = p}, step.view(), x.view(), y.view(), false);
       EXPECT_EQ(to_vector<float>(y), std::vector<float>(9, p == 0 ? 1 : 0)) << b;
     }
   }
+}
+
+// What a step of training relies on: the step is read when the mask is drawn.
+TEST(Pointwise, DropoutReadsTheStepFromMemory) {
+  const Tensor x = full({4, 50}, 1), memory = full({1}, 0, Dtype::i64);
+  const auto drawn = [&](uint64_t step, const Tensor& where) {
+    RandomScope draws = where ? RandomScope(1, 99, where) : RandomScope(1, step);
+    if (where) fill(where, double(step));
+    return to_vector<float>(dropout(x, 0.5));
+  };
+  for (uint64_t step : {2, 3}) EXPECT_EQ(drawn(step, memory), drawn(step, {}));
+  EXPECT_NE(drawn(2, memory), drawn(3, memory));
 }
 
 TEST(Pointwise, DropoutIsTheSameForTheSameDraw) {
@@ -204,8 +219,10 @@ TEST(Pointwise, RefusesWhatDoesNotFit) {
               "relu: shapes must agree, got [2,3] and [3,2]");
     EXPECT_EQ(refusal([&] { op.scale({}, 2, x.view(), z.view()); }),
               "scale: types must agree, got f32 and f64");
-    EXPECT_EQ(refusal([&] { op.dropout({}, {.p = -1}, x.view(), x.view(), false); }),
+    EXPECT_EQ(refusal([&] { op.dropout({}, {.p = -1}, x.view(), x.view(), x.view(), false); }),
               "dropout: p must be in [0,1], got -1");
+    EXPECT_EQ(refusal([&] { op.dropout({}, {}, x.view(), x.view(), x.view(), false); }),
+              "dropout: step must be i64 [1], got f32 [2,3]");
   }
 }
 

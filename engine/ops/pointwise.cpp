@@ -60,14 +60,16 @@ Tensor multiply(const Tensor& a, const Tensor& b) {
 Tensor dropout(const Tensor& x, double p) {
   kernels::check_dropout({.p = p});
   if (p == 0) return x;
-  const RandomKey key = x.device() == Device::meta ? RandomKey{} : next_key("dropout");
-  const kernels::DropoutOptions o{.p = p, .key = key.key, .stream = key.stream};
+  const RandomDraw draw =
+      x.device() == Device::meta ? RandomDraw{} : next_draw("dropout", x.device());
+  const kernels::DropoutOptions o{
+      .p = p, .seed = draw.seed, .place = draw.place, .call = draw.call};
   Tensor y = empty_like(x);
-  op_for(x).dropout(x.stream(), o, x.view(), y.view(), false);
-  return record("dropout", y, {x}, [o](const Tensor& dy, Gradients& to) {
+  op_for(x).dropout(x.stream(), o, draw.step.view(), x.view(), y.view(), false);
+  return record("dropout", y, {x}, [o, step = draw.step](const Tensor& dy, Gradients& to) {
     if (!to.wants(0)) return;
     const Target dx = to.target(0);
-    op_for(dy).dropout(dy.stream(), o, dy.view(), dx.view(), dx.accumulate);
+    op_for(dy).dropout(dy.stream(), o, step.view(), dy.view(), dx.view(), dx.accumulate);
   });
 }
 

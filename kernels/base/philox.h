@@ -20,6 +20,13 @@ constexpr std::array<uint32_t, 4> philox(uint64_t counter, uint64_t key, uint64_
   return c;
 }
 
+/// The stream of draw number `call` at `place` in `step`: what tells one mask from all others of a
+/// training, and draws it again.
+constexpr uint64_t stream_of_draw(uint64_t call, uint64_t step, uint64_t place) {
+  const auto words = philox(call, step, place);
+  return uint64_t(words[0]) << 32 | words[1];
+}
+
 /// [0, 1) with 24 bits.
 constexpr float unit_float(uint32_t word) { return float(word >> 8) * 0x1p-24f; }
 

@@ -9,13 +9,13 @@ namespace kinema::kernels::device::inline KERNELS_TWIN::pointwise {
 /// What dropout multiplies with: a word's upper 24 bits decide as an integer what unit_float(word)
 /// >= p would, and kept elements are scaled.
 struct DropoutMask {
-  uint64_t key, stream;
+  uint64_t seed, stream;
   uint32_t threshold;
   float factor;
 
-  explicit DropoutMask(const DropoutOptions& o)
-      : key(o.key),
-        stream(o.stream),
+  DropoutMask(const DropoutOptions& o, uint64_t drawn_from)
+      : seed(o.seed),
+        stream(drawn_from),
         threshold(uint32_t(std::ceil(o.p * 0x1p24))),
         factor(o.p < 1 ? float(1 / (1 - o.p)) : 0.f) {}
 
@@ -29,7 +29,7 @@ struct DropoutMask {
 #pragma unroll
     for (int d = 0; d < draws; ++d) {
       if (4 * d >= skip + N) break;
-      const auto words = philox(uint64_t(element / 4 + d), key, stream);
+      const auto words = philox(uint64_t(element / 4 + d), seed, stream);
 #pragma unroll
       for (int k = 0; k < 4; ++k)
         bits |= uint32_t(words[size_t(k)] >> 8 >= threshold) << (4 * d + k);

@@ -1,3 +1,4 @@
+#include "kernels/device/block_value.h"
 #include "kernels/device/map.h"
 #include "kernels/pointwise/dropout_mask.cuh"
 #include "kernels/pointwise/pointwise.h"
@@ -83,7 +84,10 @@ __global__ void __launch_bounds__(map_threads)
 /// kernel here that arithmetic may bind.
 template <class T, int N>
 __global__ void __launch_bounds__(map_threads)
-    dropout_kernel(Walk walk, DropoutMask mask, InOut<T> y, Input<T> x) {
+    dropout_kernel(Walk walk, DropoutOptions o, DropoutMask mask, const int64_t* step, InOut<T> y,
+                   Input<T> x) {
+  mask.stream =
+      block_value<uint64_t>([&] { return stream_of_draw(o.call, uint64_t(*step), o.place); });
   const bool accumulate = y.read();
   map<N, rounds_of_two>(
       walk,
@@ -156,14 +160,14 @@ void scale(Stream stream, double factor, View x, View y) {
   });
 }
 
-void dropout(Stream stream, const DropoutOptions& o, View x, View y, bool accumulate) {
-  check_dropout(o);
-  check_pointwise("dropout", x, y);
+void dropout(Stream stream, const DropoutOptions& o, View step, View x, View y, bool accumulate) {
+  check_dropout(o, step, x, y);
   if (!y.size()) return;
   dispatch_activation("dropout", y.dtype, [&]<class T>(T) {
     walk_packs<pack_lanes<T>>({y, x}, [&](const Walk& walk, auto lanes) {
       launch("pointwise.dropout", dropout_kernel<T, lanes()>, walk.geometry(rounds_of_two), stream,
-             walk, DropoutMask(o), InOut<T>(walk, y, accumulate), Input<T>(walk, x));
+             walk, o, DropoutMask(o, 0), data<const int64_t>(step), InOut<T>(walk, y, accumulate),
+             Input<T>(walk, x));
     });
   });
 }

@@ -1,5 +1,6 @@
 #pragma once
 #include "kernels/base/backend.h"
+#include "kernels/base/number.h"
 #include "kernels/base/view.h"
 #include "kernels/pointwise/pointwise_options.h"
 
@@ -13,8 +14,9 @@ namespace kinema::kernels {
 ///   multiply  y = a * b
 ///   scale     y = factor * x; y may be x
 ///   dropout   y[i] = keep(i) ? x[i] / (1 - p) : 0; element i, counted row-major, is kept if word
-///             i % 4 of philox(i / 4, key, stream) says so: equal keys give equal masks, so the
-///             gradient is dropout of dy and no mask is stored. p = 1 keeps none.
+///             i % 4 of philox(i / 4, seed, stream_of_draw(call, step, place)) says so: equal draws
+///             give equal masks, so the gradient is dropout of dy and no mask is stored.
+///             step is i64 [1]. p = 1 keeps none.
 ///             Source: Srivastava et al., JMLR 15 (2014); scaled in training, as is usual now.
 /// `accumulate` adds to what y or dx hold.
 /// Errors: shapes or types that differ; p outside of [0,1]. Axes of size 0 are no error.
@@ -24,7 +26,7 @@ struct Pointwise {
   void (*add)(Stream, View a, View b, View y);
   void (*multiply)(Stream, View a, View b, View y, bool accumulate);
   void (*scale)(Stream, double factor, View x, View y);
-  void (*dropout)(Stream, const DropoutOptions&, View x, View y, bool accumulate);
+  void (*dropout)(Stream, const DropoutOptions&, View step, View x, View y, bool accumulate);
 };
 extern const Pointwise pointwise_reference, pointwise_cpu;
 KERNELS_OPTIONAL extern const Pointwise pointwise_cuda, pointwise_emulated;
@@ -46,6 +48,11 @@ inline void check_pointwise(const char* op, const View& a, const View& b) {
 }
 inline void check_dropout(const DropoutOptions& o) {
   check(o.p >= 0 && o.p <= 1, "dropout: p must be in [0,1], got ", o.p);
+}
+inline void check_dropout(const DropoutOptions& o, const View& step, const View& x, const View& y) {
+  check_dropout(o);
+  check_number("dropout", "step", step, Dtype::i64);
+  check_pointwise("dropout", x, y);
 }
 
 constexpr const char* name_of(Unary u) {

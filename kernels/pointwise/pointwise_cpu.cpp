@@ -108,14 +108,15 @@ constexpr int64_t counters = 64;  // Philox counters drawn at a time
 
 /// The factors (0 or 1 / (1 - p)) of elements [first, first + count), count at most 4 * counters.
 /// Returns where in `mask` the first lies.
-const float* draw_mask(const DropoutOptions& o, int64_t first, int64_t count, float* mask) {
+const float* draw_mask(const DropoutOptions& o, uint64_t stream, int64_t first, int64_t count,
+                       float* mask) {
   const float kept = o.p < 1 ? float(1 / (1 - o.p)) : 0.f;
   // unit_float(word) >= p, as integers.
   const auto threshold = uint32_t(std::ceil(o.p * 0x1p24));
   const int64_t begin = first / 4, end = (first + count + 3) / 4;
 #pragma omp simd
   for (int64_t i = 0; i < end - begin; ++i) {
-    const auto words = philox(uint64_t(begin + i), o.key, o.stream);
+    const auto words = philox(uint64_t(begin + i), o.seed, stream);
     for (size_t k = 0; k < 4; ++k)
       mask[i * 4 + int64_t(k)] = words[k] >> 8 >= threshold ? kept : 0.f;
   }
@@ -123,7 +124,8 @@ const float* draw_mask(const DropoutOptions& o, int64_t first, int64_t count, fl
 }
 
 template <class T>
-void dropout_as(const DropoutOptions& o, const View& x, const View& y, bool accumulate) {
+void dropout_as(const DropoutOptions& o, uint64_t stream, const View& x, const View& y,
+                bool accumulate) {
   const RowOffsets from(x), to(y);
   // A row of any length is cut into pieces, so that one long row keeps all cores busy too.
   constexpr int64_t piece = 4 * counters;
@@ -134,7 +136,7 @@ void dropout_as(const DropoutOptions& o, const View& x, const View& y, bool accu
     for (int64_t p = begin; p < end; ++p) {
       const int64_t row = p / pieces, left = p % pieces * piece;
       const int64_t count = std::min(piece, length - left);
-      const float* factor = draw_mask(o, row * length + left, count, mask.data());
+      const float* factor = draw_mask(o, stream, row * length + left, count, mask.data());
       const T* in = data<const T>(x) + from(row) + left;
       T* out = data<T>(y) + to(row) + left;
       auto kept = [=](int64_t i) { return factor[i] == 0 ? 0 : in[i] * factor[i]; };
@@ -148,11 +150,12 @@ void dropout_as(const DropoutOptions& o, const View& x, const View& y, bool accu
   });
 }
 
-void dropout(Stream, const DropoutOptions& o, View x, View y, bool accumulate) {
-  check_dropout(o);
-  check_pointwise("dropout", x, y);
+void dropout(Stream, const DropoutOptions& o, View step, View x, View y, bool accumulate) {
+  check_dropout(o, step, x, y);
   if (!y.size()) return;
-  dispatch_activation("dropout", y.dtype, [&]<class T>(T) { dropout_as<T>(o, x, y, accumulate); });
+  const uint64_t stream = stream_of_draw(o.call, uint64_t(*data<const int64_t>(step)), o.place);
+  dispatch_activation("dropout", y.dtype,
+                      [&]<class T>(T) { dropout_as<T>(o, stream, x, y, accumulate); });
 }
 
 }  // namespace

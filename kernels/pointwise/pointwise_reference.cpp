@@ -92,12 +92,12 @@ void scale(Stream, double factor, View x, View y) {
   });
 }
 
-void dropout(Stream, const DropoutOptions& o, View x, View y, bool accumulate) {
-  check_dropout(o);
-  check_pointwise("dropout", x, y);
+void dropout(Stream, const DropoutOptions& o, View step, View x, View y, bool accumulate) {
+  check_dropout(o, step, x, y);
+  const uint64_t stream = stream_of_draw(o.call, uint64_t(*data<const int64_t>(step)), o.place);
   dispatch_float("dropout", x.dtype, [&]<class T>(T) {
     each<T>(x, x, y, accumulate, [&](int64_t i, int64_t at, int64_t) {
-      const uint32_t word = philox(uint64_t(i / 4), o.key, o.stream)[size_t(i % 4)];
+      const uint32_t word = philox(uint64_t(i / 4), o.seed, stream)[size_t(i % 4)];
       return double(unit_float(word)) < o.p ? 0 : double(data<const T>(x)[at]) / (1 - o.p);
     });
   });
