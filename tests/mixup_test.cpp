@@ -49,7 +49,7 @@ TEST(Mixup, ClipsAndLabelsGoTogether) {
   const Numbered batch(6);
   RandomScope random(1, 5);
   const Mixture m = mixup(batch.clips, batch.labels, 1);
-  const double share = m.targets.share;
+  const double share = m.share;
   EXPECT_TRUE(share > 0 && share < 1);
   std::vector<int64_t> partners = to_vector<int64_t>(m.targets.partners);
   for (int64_t n = 0; n < 6; ++n) {
@@ -69,7 +69,7 @@ TEST(Mixup, SeedAndStepDecide) {
   auto drawn = [&](uint64_t seed, uint64_t step) {
     RandomScope random(seed, step);
     const Mixture m = mixup(batch.clips, batch.labels, 0.4);
-    return std::pair(m.targets.share, to_vector<int64_t>(m.targets.partners));
+    return std::pair(m.share, to_vector<int64_t>(m.targets.partners));
   };
   EXPECT_EQ(drawn(1, 2), drawn(1, 2));
   EXPECT_NE(drawn(1, 2).first, drawn(1, 3).first);
@@ -98,7 +98,8 @@ TEST(Loss, OfAMixtureIsTheMixtureOfLosses) {
   const Tensor scores = parameter(random({4, 3}, 1)), plain = parameter(scores.detach());
   const Tensor a = from_vector<int64_t>({4}, {0, 1, 2, 0}),
                b = from_vector<int64_t>({4}, {2, 1, 0, 1});
-  const Tensor mixed = loss_of(scores, {a, b, 0.25}, {.label_smoothing = 0.1});
+  const Tensor mixed =
+      loss_of(scores, {a, b, from_vector<float>({2}, {0.25, 0.75})}, {.label_smoothing = 0.1});
   const double first = item(loss_of(scores.detach(), {a}, {.label_smoothing = 0.1})),
                second = item(loss_of(scores.detach(), {b}, {.label_smoothing = 0.1}));
   EXPECT_NE(first, second);

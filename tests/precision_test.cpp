@@ -155,27 +155,25 @@ TEST_F(Precision, TheAverageIsComputedWithInThePrecision) {
   }
 }
 
-TEST(LossScale, HalvesAtOnceAndDoublesAfterPatience) {
+TEST(LossScale, IsWhatTheDeviceHasLeft) {
   LossScale scale;
-  EXPECT_EQ(scale.factor(), 0x1p16);
-  EXPECT_FALSE(scale.update(false));
+  StepNumbers numbers{};
+  scale.put_into(numbers);
+  EXPECT_EQ(numbers.loss_scale, 0x1p16);
+  EXPECT_EQ(numbers.skipped_steps, 0);
+  numbers.loss_scale = 0x1p15;
+  numbers.good_steps = 1999;
+  numbers.skipped_steps = 3;
+  scale.take_from(numbers);
   EXPECT_EQ(scale.factor(), 0x1p15);
-  for (int64_t i = 0; i < LossScale::patience - 1; ++i) EXPECT_TRUE(scale.update(true));
-  EXPECT_EQ(scale.factor(), 0x1p15);
+  EXPECT_EQ(scale.skipped(), 3);
   LossScale again;
   again.restore(nlohmann::json::parse(scale.values().dump()));
-  for (LossScale* s : {&scale, &again}) {
-    EXPECT_TRUE(s->update(true));
-    EXPECT_EQ(s->factor(), 0x1p16);
-    EXPECT_EQ(s->skipped(), 1);
-  }
-  // An overflow begins the count anew.
-  for (int64_t i = 0; i < LossScale::patience - 1; ++i) scale.update(true);
-  scale.update(false);
-  for (int64_t i = 0; i < LossScale::patience - 1; ++i) scale.update(true);
-  EXPECT_EQ(scale.factor(), 0x1p15);
-  for (int i = 0; i < 40; ++i) scale.update(false);
-  EXPECT_EQ(scale.factor(), LossScale::least);
+  StepNumbers found{};
+  again.put_into(found);
+  EXPECT_EQ(found.loss_scale, 0x1p15);
+  EXPECT_EQ(found.good_steps, 1999);
+  EXPECT_EQ(found.skipped_steps, 3);
 }
 
 /// Activations of 5 channels take 8 lanes in every type.

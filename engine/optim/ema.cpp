@@ -11,11 +11,12 @@ Ema::Ema(const nn::Module& module, const ParameterArena& arena, double decay)
   copy(arena_.values(), average_);
 }
 
-void Ema::update(int64_t step) {
+double Ema::share(int64_t step) const {
   const double warm = double(1 + step) / double(10 + step);
-  const Tensor& values = arena_.values();
-  lerp(full({1}, 1 - std::min(decay_, warm), Dtype::f64, values.device()), values, average_);
+  return 1 - std::min(decay_, warm);
 }
+
+void Ema::update(const Tensor& share) const { lerp(share, arena_.values(), average_); }
 
 std::vector<std::pair<std::string, Tensor>> Ema::state() const {
   std::vector<std::pair<std::string, Tensor>> all;

@@ -17,8 +17,11 @@ class Ema {
   /// Begins at the present values. Errors: decay outside of [0, 1).
   Ema(const nn::Module& module, const ParameterArena& arena, double decay);
 
-  /// One pass over memory: reads values and average, writes the average.
-  void update(int64_t step);
+  /// What the average takes of the values in update number `step`: 1 - d.
+  double share(int64_t step) const;
+  /// Takes a share, f64 [1] on the device of the values, of them. One pass over memory: reads
+  /// values and average, writes the average.
+  void update(const Tensor& share) const;
 
   /// The average of each parameter under its name; the tensors share memory with it.
   std::vector<std::pair<std::string, Tensor>> state() const;

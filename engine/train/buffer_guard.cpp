@@ -1,5 +1,6 @@
 #include "engine/train/buffer_guard.h"
 #include "engine/ops/copy.h"
+#include "engine/ops/lerp.h"
 
 namespace kinema::engine::train {
 
@@ -10,10 +11,16 @@ BufferGuard::BufferGuard(const nn::Module& module) {
   }
 }
 
-BufferGuard::~BufferGuard() { put_back(); }
+BufferGuard::~BufferGuard() {
+  try {
+    for (const auto& [buffer, copied] : before_) copy(copied, buffer);
+  } catch (const Error&) {  // a device that is lost has lost them too
+  }
+}
 
-void BufferGuard::put_back() const {
-  for (const auto& [buffer, copied] : before_) copy(copied, buffer);
+void BufferGuard::settle(const Tensor& share) {
+  for (const auto& [buffer, copied] : before_) lerp(share, copied, buffer);
+  before_.clear();
 }
 
 }  // namespace kinema::engine::train

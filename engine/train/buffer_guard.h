@@ -6,7 +6,7 @@
 namespace kinema::engine::train {
 
 /// Remembers the buffers of a module (running statistics: some numbers a channel) and puts them
-/// back when it goes, unless it was told to keep() what they are then.
+/// back when it goes, unless it was told before what becomes of them.
 class BufferGuard {
  public:
   explicit BufferGuard(const nn::Module& module);
@@ -14,8 +14,10 @@ class BufferGuard {
   BufferGuard(const BufferGuard&) = delete;
   BufferGuard& operator=(const BufferGuard&) = delete;
 
-  void put_back() const;
+  /// They stay what they are now.
   void keep() { before_.clear(); }
+  /// A share, f64 [1] on their device, is what they were before: 0 keeps them, 1 puts them back.
+  void settle(const Tensor& share);
 
  private:
   std::vector<std::pair<Tensor, Tensor>> before_;  ///< a buffer and its copy

@@ -25,6 +25,9 @@ struct TrainOptions {
   int64_t precise_bn = 0;  ///< batches that each evaluation's batch norms are measured on; 0: none
   int64_t patience = 0;    ///< epochs without a better one that end the run; 0: none do
   Average average = Average::softmax;
+  /// A step is put on its way before the one before is heard of; always so on a GPU. What is
+  /// learned is the same, but `stop` ends the run one step later.
+  bool overlap = false;
   bool quiet = false;          ///< no progress line
   std::function<bool()> stop;  ///< asked after each step: true ends the run there
 };

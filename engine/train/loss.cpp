@@ -3,6 +3,7 @@
 #include "engine/ops/pointwise.h"
 #include "engine/ops/sigmoid_cross_entropy.h"
 #include "engine/ops/softmax_cross_entropy.h"
+#include "engine/ops/views.h"
 
 namespace kinema::engine::train {
 
@@ -17,11 +18,9 @@ Tensor loss_of(const Tensor& scores, const Targets& targets, const LossOptions& 
                                  {.smoothing = options.label_smoothing});
   };
   if (!targets.partners) return against(targets.labels);
-  const auto weight = [&](double w) {
-    return full({1}, w, kernels::wide_of(scores.dtype()), scores.device());
-  };
-  return add(multiply(against(targets.labels), weight(targets.share)),
-             multiply(against(targets.partners), weight(1 - targets.share)));
+  const auto weight = [&](int64_t i) { return slice(targets.weights, 0, i, 1); };
+  return add(multiply(against(targets.labels), weight(0)),
+             multiply(against(targets.partners), weight(1)));
 }
 
 }  // namespace kinema::engine::train

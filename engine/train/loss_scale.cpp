@@ -1,18 +1,17 @@
 #include "engine/train/loss_scale.h"
-#include <algorithm>
 
 namespace kinema::engine::train {
 
-bool LossScale::update(bool finite) {
-  if (!finite) {
-    factor_ = std::max(factor_ / 2, least);
-    good_ = 0;
-    ++skipped_;
-  } else if (++good_ == patience) {
-    factor_ = std::min(factor_ * 2, most);
-    good_ = 0;
-  }
-  return finite;
+void LossScale::put_into(kernels::StepNumbers& numbers) const {
+  numbers.loss_scale = factor_;
+  numbers.good_steps = double(good_);
+  numbers.skipped_steps = double(skipped_);
+}
+
+void LossScale::take_from(const kernels::StepNumbers& numbers) {
+  factor_ = numbers.loss_scale;
+  good_ = int64_t(numbers.good_steps);
+  skipped_ = int64_t(numbers.skipped_steps);
 }
 
 nlohmann::json LossScale::values() const {

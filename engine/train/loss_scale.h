@@ -1,5 +1,6 @@
 #pragma once
 #include "engine/train/stateful.h"
+#include "kernels/step_control/step_control_options.h"
 
 namespace kinema::engine::train {
 
@@ -8,6 +9,7 @@ namespace kinema::engine::train {
 /// in f32. An update whose gradients overflow is skipped and halves the factor; it doubles after
 /// 2000 updates without one. All its values are powers of two, so that it rounds nothing.
 /// Source: Micikevicius et al., Mixed Precision Training, arXiv:1710.03740, section 3.2.
+/// The device that trains moves it (kernels/step_control); here is what the host knows of it.
 class LossScale : public Stateful {
  public:
   static constexpr double first = 0x1p16, least = 1, most = 0x1p32;
@@ -16,10 +18,9 @@ class LossScale : public Stateful {
   double factor() const { return factor_; }
   /// Updates that were skipped so far.
   int64_t skipped() const { return skipped_; }
-  /// Learns whether the gradients of an update are finite; returns that. Where they are not, the
-  /// update is to be skipped. At the least factor it is the gradients themselves that are too
-  /// large, or no numbers: that is the caller's to find out before.
-  bool update(bool finite);
+  /// Where it stands, for a device that is to go on from there; and as a device has left it.
+  void put_into(kernels::StepNumbers& numbers) const;
+  void take_from(const kernels::StepNumbers& numbers);
 
   std::string name() const override { return "loss_scale"; }
   nlohmann::json values() const override;

@@ -74,13 +74,13 @@ Mixture mixup(const Tensor& clips, const Tensor& labels, double alpha) {
   Draws draws(next_key("mixup"));
   const double share = beta_variate(alpha, draws);
   const std::vector<int64_t> partner = permutation(clips.shape(0), draws);
-  Mixture m{empty_like(clips), {labels, empty_like(labels), share}};
+  Mixture m{empty_like(clips), {labels, empty_like(labels)}, share};
   copy(clips, m.clips);
   const Tensor rest = full({1}, 1 - share, Dtype::f64, clips.device());
   for (int64_t n = 0; n < clips.shape(0); ++n) {
     const int64_t p = partner[size_t(n)];
     lerp(rest, slice(clips, 0, p, 1), slice(m.clips, 0, n, 1));
-    data<int64_t>(m.targets.partners)[n] = data<int64_t>(labels)[p];
+    copy(slice(labels, 0, p, 1), slice(m.targets.partners, 0, n, 1));
   }
   return m;
 }

@@ -11,13 +11,15 @@ double draw_beta(double alpha, RandomKey key);
 
 struct Mixture {
   Tensor clips;
-  Targets targets;
+  Targets targets;   ///< but for their weights
+  double share = 1;  ///< of a clip and its label
 };
 
 /// Mixup: one share ~ Beta(alpha, alpha) for the batch, clip n becomes share * clip n +
 /// (1 - share) * clip p(n) for a random permutation p; labels go along. alpha = 0 mixes nothing and
 /// draws nothing. Draws next_key("mixup"), so it must run inside a RandomScope.
 /// Source: Zhang et al., arXiv:1710.09412, section 2.
+/// Waits for no device: the host draws.
 /// Errors: alpha below 0; no RandomScope.
 Mixture mixup(const Tensor& clips, const Tensor& labels, double alpha);
 

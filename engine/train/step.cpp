@@ -1,98 +1,143 @@
 #include "engine/train/step.h"
-#include <cmath>
 #include "engine/autograd.h"
-#include "engine/ops/pointwise.h"
+#include "engine/ops/copy.h"
 #include "engine/ops/reduce.h"
 #include "engine/ops/views.h"
 #include "engine/random.h"
 #include "engine/train/fault.h"
-#include "engine/train/mixup.h"
 
 namespace kinema::engine::train {
 
-/// Forward and backward pass. `draw` tells its random numbers from those of all other passes, and
-/// `weight` multiplies the gradient.
-Step::Pass Step::pass(const video::Batch& batch, uint64_t draw, double weight) const {
-  RandomScope random(options_.seed, draw);
+Step::Step(const Job& job, const TrainOptions& options)
+    : job_(job), options_(options), control_{.clip_norm = options.clip_norm} {
+  const Device device = job.arena.values().device();
+  StepNumbers start;
+  if (job.loss_scale) {
+    job.loss_scale->put_into(start);
+    control_.scales = true;
+    control_.least_scale = LossScale::least;
+    control_.most_scale = LossScale::most;
+    control_.patience = double(LossScale::patience);
+  }
+  numbers_ = full({StepNumbers::size}, 0, Dtype::f64, device);
+  for (auto field :
+       {&StepNumbers::loss_scale, &StepNumbers::good_steps, &StepNumbers::skipped_steps})
+    fill(number_of(numbers_, field), start.*field);
+  draw_ = full({1}, 0, Dtype::i64, device);
+  factors_ = full({3}, 0, Dtype::f32, device);
+}
+
+/// What is known of a batch before it runs.
+StepBatch Step::told_of(const Flight& flight, size_t batch) const {
+  return {.first = batch == 0,
+          .clips = double(flight.batches[batch].clips.shape(0)),
+          .draw = flight.step * options_.accumulate + int64_t(batch)};
+}
+
+/// Mixes the batch and tells the device of it: what of a pass differs each time. Its number of
+/// draws tells its random numbers from those of all other passes.
+Mixture Step::prepare(const FedBatch& batch, StepBatch told) {
   Mixture mixed = mixup(batch.clips, batch.labels, options_.mixup);
   mixed.targets.several = batch.targets;
-  const Tensor scores = job_.forward(mixed.clips);
-  const Tensor loss = loss_of(scores, mixed.targets, options_.loss);
-  const Pass done{scores.detach(), item(loss)};
-  if (std::isfinite(done.loss))
-    backward(loss, full(loss.shape(), weight, loss.dtype(), loss.device()));
-  return done;
+  mixed.targets.weights = slice(factors_, 0, 1, 2);
+  told.mix_share = mixed.share;
+  begin_batch(told, numbers_, draw_, factors_);
+  return mixed;
 }
 
-StepResult Step::run(video::Batch batch, int64_t step, Metrics& metrics) {
-  StepResult result{.learning_rate = job_.learning_rate(step)};
-  BufferGuard statistics(job_.network);
-  job_.arena.zero_grad();
-  // The gradients of sums of losses, in units of the first batch, so that a single one needs no
-  // further pass over them; how many clips there are is known when the epoch has given them.
-  const double unit = double(batch.clips.shape(0));
-  const double loss_scale = job_.loss_scale ? job_.loss_scale->factor() : 1;
-  for (int64_t i = 0; i < options_.accumulate; ++i) {
-    if (i > 0 && !job_.train.next(batch)) break;
-    const int64_t clips = batch.clips.shape(0);
-    const auto draw = uint64_t(step * options_.accumulate + i);
-    const Pass done = pass(batch, draw, loss_scale * double(clips) / unit);
-    const Tensor& gradients = job_.arena.gradients();
-    const Tensor sum = empty({1}, Dtype::f64, gradients.device());
-    squared_norm(gradients, sum);
-    result.gradient_norm = std::sqrt(item(sum));
-    const bool finite = std::isfinite(result.gradient_norm) || loss_scale > LossScale::least;
-    if (!std::isfinite(done.loss) || !finite) {
-      statistics.put_back();
-      name_fault(batch, draw, step);
+/// Forward and backward pass; gives back the scores.
+Tensor Step::pass(const Mixture& batch) {
+  const Tensor scores = job_.forward(batch.clips);
+  const Tensor loss = loss_of(scores, batch.targets, options_.loss);
+  backward(loss, slice(factors_, 0, 0, 1));
+  squared_norm(job_.arena.gradients(), number_of(numbers_, &StepNumbers::squared_norm));
+  add_batch(control_, loss.detach(), numbers_);
+  return scores.detach();
+}
+
+/// What ends a step.
+void Step::update(BufferGuard& statistics) {
+  decide_step(control_, numbers_, job_.optimiser.steps(), job_.optimiser.update());
+  job_.optimiser.apply();
+  if (job_.ema) job_.ema->update(number_of(numbers_, &StepNumbers::average));
+  statistics.settle(number_of(numbers_, &StepNumbers::put_back));
+}
+
+void Step::enqueue(std::vector<FedBatch> batches, int64_t step) {
+  check(!batches.empty(), "step: expected batches, got none");
+  check(in_flight() < 2, "step: finish a step before the next but one is enqueued");
+  Flight flight{.step = step, .batches = std::move(batches), .read = &reads_[enqueued_++ % 2]};
+  const double rate = job_.learning_rate(step);
+  std::vector<Tensor> results{numbers_};
+  std::optional<BufferGuard> statistics;
+  for (size_t i = 0; i < flight.batches.size(); ++i) {
+    StepBatch told = told_of(flight, i);
+    told.rate = rate;
+    told.average_share = job_.ema ? job_.ema->share(step) : 0;
+    RandomScope random(options_.seed, uint64_t(told.draw), draw_);
+    const Mixture batch = prepare(flight.batches[i], told);
+    // From here on launches are the same each time, for batches of one shape.
+    if (told.first) {
+      statistics.emplace(job_.network);
+      job_.arena.zero_grad();
     }
-    metrics.add_loss(done.loss, clips);
+    results.push_back(pass(batch));
+  }
+  update(*statistics);
+  flight.read->begin(results);
+  flights_.push_back(std::move(flight));
+}
+
+StepResult Step::finish(Metrics& metrics) {
+  Flight flight = std::move(flights_.front());
+  flights_.pop_front();
+  const std::vector<Tensor>& found = flight.read->wait();
+  const StepNumbers& done = numbers_in(found[0]);
+  if (done.bad_batch > 0) name_fault(flight, size_t(done.bad_batch) - 1);
+  if (job_.loss_scale) job_.loss_scale->take_from(done);
+  metrics.add_loss(done.loss_sum / done.clips, int64_t(done.clips));
+  for (size_t i = 0; i < flight.batches.size(); ++i) {
+    const video::Batch& batch = flight.batches[i].host;
     if (batch.targets) {
-      metrics.add_several(done.scores, batch.targets);
+      metrics.add_several(found[i + 1], batch.targets);
     } else {
-      metrics.add(done.scores, batch.labels);
+      metrics.add(found[i + 1], batch.labels);
     }
-    result.loss += done.loss * double(clips);
-    result.clips += clips;
   }
-  result.loss /= double(result.clips);
-  if (job_.loss_scale && !job_.loss_scale->update(std::isfinite(result.gradient_norm))) {
-    statistics.put_back();
-    result.gradient_norm = NAN;
-    return result;
-  }
-  const double mean = unit / double(result.clips) / loss_scale;
-  result.gradient_norm *= mean;
-  const bool clip = options_.clip_norm > 0 && result.gradient_norm > options_.clip_norm;
-  const double scale = mean * (clip ? options_.clip_norm / result.gradient_norm : 1);
-  if (scale != 1) scale_in_place(job_.arena.gradients(), scale);
-  job_.optimiser.step(result.learning_rate);
-  if (job_.ema) job_.ema->update(step);
-  statistics.keep();
-  return result;
+  return {.learning_rate = done.rate,
+          .loss = done.loss_sum / done.clips,
+          .gradient_norm = done.norm,
+          .clips = int64_t(done.clips)};
 }
 
-std::optional<std::string> Step::fault_of_clips(const video::Batch& batch) const {
+std::optional<std::string> Step::fault_of_clips(const FedBatch& batch) const {
   for (int64_t n = 0; n < batch.clips.shape(0); ++n) {
     const Tensor clip = slice(batch.clips, 0, n, 1);
     const auto fault = fault_of(clip);
     if (!fault) continue;
     const auto& samples = job_.train.dataset().samples;
-    return "the clip of \"" + samples[size_t(batch.index[size_t(n)])].path + "\" holds " + *fault;
+    return "the clip of \"" + samples[size_t(batch.host.index[size_t(n)])].path + "\" holds " +
+           *fault;
   }
   return {};
 }
 
-/// Runs the pass again under observation: nothing has been changed that it reads.
-void Step::name_fault(const video::Batch& batch, uint64_t draw, int64_t step) const {
+/// Runs the pass again under observation: nothing has been changed that it reads. Without a loss
+/// scale: what it would show is an overflow, and the fault is none of that.
+void Step::name_fault(const Flight& flight, size_t batch) {
   std::optional<std::string> fault = fault_of_weights(job_.network);
-  if (!fault) fault = fault_of_clips(batch);
+  if (!fault) fault = fault_of_clips(flight.batches[batch]);
   if (!fault) {
     const BufferGuard statistics(job_.network);
+    StepBatch told = told_of(flight, batch);
+    told.first = true;
+    fill(number_of(numbers_, &StepNumbers::loss_scale), 1);
     job_.arena.zero_grad();
-    fault = fault_of_pass(job_.network, [&] { pass(batch, draw, 1); });
+    RandomScope random(options_.seed, uint64_t(told.draw), draw_);
+    const Mixture mixed = prepare(flight.batches[batch], told);
+    fault = fault_of_pass(job_.network, [&] { pass(mixed); });
   }
-  fail("train: at step ", step + 1, " ",
+  fail("train: at step ", flight.step + 1, " ",
        fault.value_or("the sum of the gradients of several batches overflows"),
        "; weights and checkpoints are as before it; try a lower --lr or --clip-norm");
 }

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <deque>
 #include <optional>
 #include "engine/random.h"
+#include "engine/train/buffer_guard.h"
 #include "engine/train/fault.h"
 #include "engine/train/precise_norm.h"
 #include "engine/train/progress.h"
@@ -35,8 +37,9 @@ class Trainer {
   Trainer(const Job& job, const TrainOptions& options)
       : job_(job),
         options_(options),
-        step_(job, options),
         state_(first_state(job)),
+        step_(job, options),
+        ahead_(options.overlap || job.arena.values().device() != Device::cpu),
         line_(options.quiet),
         steps_an_epoch_((job.train.batches() + options.accumulate - 1) / options.accumulate),
         steps_before_(state_.steps) {}
@@ -45,7 +48,9 @@ class Trainer {
 
  private:
   void run_epoch();
-  void run_step(video::Batch batch);
+  std::vector<FedBatch> next_batches();
+  void finish_steps(int64_t in_flight);
+  void finish_step();
   void tell_step(const StepResult& step);
   void finish_epoch();
   std::optional<Evaluation> evaluate_held_out(const std::string& text, EpochMetrics& m);
@@ -60,8 +65,11 @@ class Trainer {
 
   const Job& job_;
   const TrainOptions& options_;
+  RunState state_;  ///< of the steps that are finished
   Step step_;
-  RunState state_;
+  const int64_t ahead_;  ///< steps that are enqueued before the one before them is finished
+  std::deque<int64_t> positions_;  ///< in the epoch, behind each step in flight
+  Feed feed_{job_.train.recipe()};
   ProgressLine line_;
   const int64_t steps_an_epoch_, steps_before_;  ///< done before this process
   bool interrupted_ = false;
@@ -96,20 +104,42 @@ void Trainer::run_epoch() {
   const int64_t batches = state_.epoch_batches.value_or(
       std::min(state_.epoch_steps * options_.accumulate, job_.train.batches()));
   job_.train.start_epoch(state_.epochs, batches);
-  for (video::Batch batch; job_.train.next(batch);) {
-    run_step(std::move(batch));
-    if (stopped()) return save();
-    if (options_.checkpoint_every && state_.steps % options_.checkpoint_every == 0) save();
+  for (std::vector<FedBatch> taken; !(taken = next_batches()).empty();) {
+    const int64_t step = state_.steps + step_.in_flight();
+    step_.enqueue(std::move(taken), step);
+    positions_.push_back(job_.train.position());
+    finish_steps(ahead_);
+    const bool due = options_.checkpoint_every && (step + 1) % options_.checkpoint_every == 0;
+    if (!stopped() && !due) continue;
+    finish_steps(0);
+    save();
+    if (interrupted_) return;
   }
+  finish_steps(0);
   finish_epoch();
 }
 
-void Trainer::run_step(video::Batch batch) {
-  const StepResult done = step_.run(std::move(batch), state_.steps, state_.metrics);
+/// Those of one step, fewer at the end of an epoch; none behind it.
+std::vector<FedBatch> Trainer::next_batches() {
+  std::vector<FedBatch> all;
+  video::Batch batch;
+  while (int64_t(all.size()) < options_.accumulate && job_.train.next(batch))
+    all.push_back(feed_.bring(std::move(batch)));
+  return all;
+}
+
+/// Until no more than `in_flight` steps are.
+void Trainer::finish_steps(int64_t in_flight) {
+  while (step_.in_flight() > in_flight) finish_step();
+}
+
+void Trainer::finish_step() {
+  const StepResult done = step_.finish(state_.metrics);
   state_.learning_rate = done.learning_rate;
   ++state_.steps;
   ++state_.epoch_steps;
-  state_.epoch_batches = job_.train.position();
+  state_.epoch_batches = positions_.front();
+  positions_.pop_front();
   tell_step(done);
   if (line_.due()) line_.show(progress_text());
 }

@@ -26,20 +26,20 @@ struct StepBatch {
 struct StepNumbers {
   static constexpr int64_t size = 17;
 
-  double rate, average_share;  ///< as the host said
-  double unit;                 ///< clips of the first batch: gradients are sums in its mean's unit
-  double clips, batches;       ///< of the step so far
-  double batch_clips;          ///< of the batch under way
-  double loss_sum;             ///< of the clips so far
-  double squared_norm;         ///< of the gradients so far; another operation writes it
-  double bad_batch;  ///< number, from 1, of the step's first batch that is a fault; 0: none
-  double norm;       ///< of the mean gradient before clipping; NaN of a step not applied
-  double applied;    ///< 1 if the step moves the weights, else 0
-  double average;    ///< the average's share then: average_share * applied
-  double put_back;   ///< 1 - applied: the share of what was there before the step
-  double stopped;    ///< 1 from the first fault on: no step is applied any more
-  double loss_scale;
-  double good_steps, skipped_steps;  ///< since the scale changed last; of the whole run
+  double rate = 0, average_share = 0;  ///< as the host said
+  double unit = 0;  ///< clips of the first batch: gradients are sums in its mean's unit
+  double clips = 0, batches = 0;  ///< of the step so far
+  double batch_clips = 0;         ///< of the batch under way
+  double loss_sum = 0;            ///< of the clips so far
+  double squared_norm = 0;        ///< of the gradients so far; another operation writes it
+  double bad_batch = 0;  ///< number, from 1, of the step's first batch that is a fault; 0: none
+  double norm = 0;       ///< of the mean gradient before clipping; NaN of a step not applied
+  double applied = 0;    ///< 1 if the step moves the weights, else 0
+  double average = 0;    ///< the average's share then: average_share * applied
+  double put_back = 0;   ///< 1 - applied: the share of what was there before the step
+  double stopped = 0;    ///< 1 from the first fault on: no step is applied any more
+  double loss_scale = 1;
+  double good_steps = 0, skipped_steps = 0;  ///< since the scale changed last; of the whole run
 };
 static_assert(sizeof(StepNumbers) == StepNumbers::size * sizeof(double));
 

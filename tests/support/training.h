@@ -89,7 +89,10 @@ struct Training {
   }
   Job job(RunFolder* folder = nullptr, Checkpoint* resume = nullptr) {
     return {.network = net,
-            .forward = [this](const Tensor& x) { return net.forward(cast(x, setting.precision)); },
+            .forward =
+                [this](const Tensor& x) {
+                  return net.forward(cast(to_device(x, net.device()), setting.precision));
+                },
             .arena = arena,
             .optimiser = *optimiser,
             .ema = ema.get(),
