@@ -1,9 +1,10 @@
 #include "kernels/conv3d/conv3d_cases.h"
 #include "kernels/conv3d/conv3d_cudnn.h"
+#include "kernels/cudnn/nvidia_libraries.h"
 #include "tests/support/conv3d_device.h"
 
-// conv3d on cudnn against the reference: part of gpu_tests. The emulation has no cuDNN: there these
-// tests say so and pass.
+// conv3d on cudnn against the reference: on a GPU, part of gpu_tests; without one cuDNN plans and
+// plain loops run what it was told (support/device_runs_cudnn.cpp).
 
 namespace kinema::test {
 namespace {
@@ -13,8 +14,9 @@ using kernels::Conv3d, kernels::Conv3dOptions, kernels::Conv3dPass, kernels::con
 class Conv3dCudnnDevice : public testing::Test {
  protected:
   void SetUp() override {
-    if (device_runs().front().backend != Backend::cuda || !&conv3d_cudnn)
-      GTEST_SKIP() << "cudnn is not linked: gpu_tests runs it";
+    device_runs();
+    const std::string missing = kernels::nvidia_libraries().front().missing;
+    if (!missing.empty()) GTEST_SKIP() << missing;
   }
 };
 
@@ -89,12 +91,14 @@ void expect_all(const Layer& r, bool more) {
   expect_grad_weight_by_cudnn(r, more);
 }
 
+/// Each case in each type, plain and adding to what is there; small(): types and the two go round.
 TEST_F(Conv3dCudnnDevice, Cases) {
+  int next = 0;
   for (const auto& c : kernels::conv3d_cases) {
     if (std::string(c.tag) != "ci") continue;
     for (const Dtype type : device_types)
       for (const bool more : {false, true})
-        expect_all({.what = c.what, .x = c.x, .w = c.w, .options = c.options, .type = type}, more);
+        if (next++ % 7 == 0 || !small()) expect_all({c.what, c.x, c.w, c.options, type}, more);
   }
 }
 
@@ -113,12 +117,12 @@ TEST_F(Conv3dCudnnDevice, SlicesAndStrides) {
 TEST_F(Conv3dCudnnDevice, Tf32) {
   Conv3dOptions o = same;
   o.tf32 = true;
-  expect_all({"tf32", {2, 4, 14, 14, 64}, {64, 3, 3, 3, 64}, o}, false);
+  expect_all({"tf32", {1, 2, 8, 8, 32}, {32, 3, 3, 3, 32}, o}, false);
 }
 
 /// Plans of other ranks give the same numbers, and there are some.
 TEST_F(Conv3dCudnnDevice, PlansOfOtherRanks) {
-  const Layer r{"ranks", {2, 4, 14, 14, 64}, {64, 3, 3, 3, 64}, same, Dtype::bf16};
+  const Layer r{"ranks", {1, 2, 8, 8, 32}, {32, 3, 3, 3, 32}, same, Dtype::bf16};
   for (const Conv3dPass pass : {Conv3dPass::forward, Conv3dPass::grad_weight}) {
     const auto plans = kernels::conv3d_cudnn_plans(
         kernels::conv3d_fresh_problem(pass, r.options, r.x, r.w, r.type), 5);

@@ -3,6 +3,8 @@
 #   NAME_device_test_race   the same under the race detector
 #   and part of gpu_tests   all of them on a GPU: built with nvcc, run by hand where there is a GPU
 # One that begins with "// labels: emulated" is about the emulation itself, and no part of gpu_tests.
+# One with cudnn in its name runs without a GPU too, where cuDNN's headers are, but not on the
+# emulation: on loops that do what cuDNN was told (support/device_runs_cudnn.cpp).
 # NAME_device_test.cu beside it is device code of its own, compiled like a kernel.
 add_library(kinema_device_test_support STATIC support/device_check.cpp
             support/device_conv3d.cpp support/device_conv3d_tiles.cpp
@@ -38,6 +40,17 @@ foreach(source ${DEVICE_TESTS})
   add_library(${name}_objects OBJECT ${source})
   target_link_libraries(${name}_objects PRIVATE GTest::gtest)
   target_compile_options(${name}_objects PRIVATE -Wno-unknown-pragmas)
+  if(name MATCHES "cudnn")
+    if(KINEMA_CUDNN)
+      add_executable(${name} $<TARGET_OBJECTS:${name}_objects> support/device_runs_cudnn.cpp)
+      target_link_libraries(${name} PRIVATE kinema_device_test_support kernels_cudnn)
+      add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+      set_tests_properties(${name} PROPERTIES LABELS ci TIMEOUT 900 ENVIRONMENT
+                           "OMP_WAIT_POLICY=passive;ASAN_OPTIONS=detect_leaks=0")
+      list(APPEND gpu_objects $<TARGET_OBJECTS:${name}_objects>)
+    endif()
+    continue()
+  endif()
   device_test(${name} ${name} emulated ci emulated)
   set_tests_properties(${name} PROPERTIES FIXTURES_SETUP launches)
   if(NOT KINEMA_SANITIZE)

@@ -57,10 +57,12 @@ struct BlasHandle {
 
 }  // namespace
 
-const Cudnn& library() {
-  static const Cudnn opened = open_cudnn();
+static Cudnn& opened_library() {
+  static Cudnn opened = open_cudnn();
   return opened;
 }
+const Cudnn& library() { return opened_library(); }
+void replace_library(const Cudnn& other) { opened_library() = other; }
 
 const CublasLt& blas_library() {
   static const CublasLt opened = open_blas();
@@ -72,8 +74,11 @@ void check_cudnn(cudnnStatus_t status, const char* what) {
     return;
   std::array<char, 1024> reason{};
   library().cudnnGetLastErrorString(reason.data(), reason.size());
-  fail(what, ": cuDNN says ", library().cudnnGetErrorString(status), reason.front() ? ": " : "",
-       reason.data());
+  std::ostringstream text;
+  text << what << ": cuDNN says " << library().cudnnGetErrorString(status);
+  if (reason.front()) text << ": " << reason.data();
+  if (CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED) throw Unsupported(text.str());
+  throw Error(text.str());
 }
 
 void check_blas(cublasStatus_t status, const char* what) {

@@ -74,8 +74,12 @@ struct CublasLt {
 /// Errors: the library is missing, older than is needed here (cuDNN 9.0), or cannot be opened.
 const Cudnn& library();
 const CublasLt& blas_library();
+/// Puts other functions in the place of cuDNN's, for the whole process: tests do, to see what a
+/// backend asks for where nothing can run it.
+void replace_library(const Cudnn&);
 
-/// Throws Error with the library's own words unless it is well: "`what`: cuDNN says ...".
+/// Throws Error with the library's own words unless it is well: "`what`: cuDNN says ...";
+/// Unsupported where cuDNN says that it has not the case.
 void check_cudnn(cudnnStatus_t, const char* what);
 void check_blas(cublasStatus_t, const char* what);
 

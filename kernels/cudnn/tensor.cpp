@@ -19,14 +19,16 @@ Layout layout_of(const View& v) {
 }
 
 Layout layout_by_channel(int64_t channels) {
-  return {.size = {1, channels, 1, 1, 1}, .stride = {channels, 1, channels, channels, channels}};
+  return {.size = {1, channels, 1, 1, 1},
+          .stride = {channels, 1, channels, channels, channels},
+          .alignment = 4};
 }
 
 Descriptor tensor(int64_t id, const Layout& l, cudnnDataType_t type, bool is_virtual) {
   Descriptor d(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   d.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, id);
   d.set(CUDNN_ATTR_TENSOR_DATA_TYPE, type);
-  d.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, l.alignment);
+  d.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, is_virtual ? Layout{}.alignment : l.alignment);
   d.set(CUDNN_ATTR_TENSOR_DIMENSIONS, std::span<const int64_t>(l.size));
   d.set(CUDNN_ATTR_TENSOR_STRIDES, std::span<const int64_t>(l.stride));
   if (is_virtual) d.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, true);

@@ -14,7 +14,7 @@ struct Layout {
 };
 /// Of a view [N,T,H,W,C].
 Layout layout_of(const View&);
-/// Of `channels` values that lie side by side, [1,C,1,1,1].
+/// Of `channels` f32 values that lie side by side, [1,C,1,1,1].
 Layout layout_by_channel(int64_t channels);
 
 /// A tensor of a graph, final. A virtual one is on its way from one operation to the next, and lies
