@@ -1,3 +1,4 @@
+#include <cmath>
 #include "kernels/conv3d/conv3d_cases.h"
 #include "kernels/conv3d/conv3d_cudnn.h"
 #include "kernels/cudnn/nvidia_libraries.h"
@@ -118,6 +119,22 @@ TEST_F(Conv3dCudnnDevice, Tf32) {
   Conv3dOptions o = same;
   o.tf32 = true;
   expect_all({"tf32", {1, 2, 8, 8, 32}, {32, 3, 3, 3, 32}, o}, false);
+}
+
+/// A fused ReLU hides no NaN.
+TEST_F(Conv3dCudnnDevice, NansPassTheRelu) {
+  const Layer r{"NaN", {1, 2, 6, 6, 16}, {16, 3, 3, 3, 16}, same};
+  Array x = random_array(r.x, r.type, 1);
+  std::vector<double> values = x.values();
+  values[values.size() / 2] = std::nan("");
+  x.set(values);
+  const auto pass = [&](const Conv3d& op) -> Pass {
+    return [&](Stream s, const std::vector<View>& v) {
+      op.forward(s, r.options, v[0], v[1], v[3], {.bias = v[2], .relu = true});
+    };
+  };
+  const Array w = random_array(r.w, r.type, 2), bias = random_array({r.w[0]}, Dtype::f32, 3);
+  expect({x, w, bias, Array(r.y(), r.type)}, pass, {input, input, input, r.bound()}, "NaN");
 }
 
 /// Plans of other ranks give the same numbers, and there are some.

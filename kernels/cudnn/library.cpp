@@ -13,12 +13,6 @@ const std::vector<std::string> blas_names =
     CUBLAS_VER_MAJOR >= 13 ? std::vector<std::string>{"libcublasLt.so.13", "libcublasLt.so.12"}
                            : std::vector<std::string>{"libcublasLt.so.12", "libcublasLt.so.13"};
 
-std::string text_of_version(int64_t major, int64_t minor, int64_t patch) {
-  std::ostringstream text;
-  text << major << '.' << minor << '.' << patch;
-  return text.str();
-}
-
 CublasLt open_blas() {
   const SharedLibrary file(blas_names, library_folders(), "cuBLASLt");
   CublasLt all{.path = file.path()};
@@ -56,6 +50,12 @@ struct BlasHandle {
 };
 
 }  // namespace
+
+std::string text_of_version(int64_t version) {
+  std::ostringstream text;
+  text << version / 10000 << '.' << version / 100 % 100 << '.' << version % 100;
+  return text.str();
+}
 
 static Cudnn& opened_library() {
   static Cudnn opened = open_cudnn();
@@ -118,7 +118,7 @@ std::vector<NvidiaLibrary> nvidia_libraries() {
   try {
     const auto version = int64_t(cudnn::library().cudnnGetVersion());
     dnn.path = cudnn::library().path;
-    dnn.version = cudnn::text_of_version(version / 10000, version / 100 % 100, version % 100);
+    dnn.version = cudnn::text_of_version(version);
     dnn.warning = warning_of_cudnn(version);
   } catch (const Error& e) {
     dnn.missing = e.what();
@@ -126,7 +126,7 @@ std::vector<NvidiaLibrary> nvidia_libraries() {
   try {
     const auto version = int64_t(cudnn::blas_library().cublasLtGetVersion());
     blas.path = cudnn::blas_library().path;
-    blas.version = cudnn::text_of_version(version / 10000, version / 100 % 100, version % 100);
+    blas.version = cudnn::text_of_version(version);
   } catch (const Error& e) {
     blas.missing = e.what();
   }

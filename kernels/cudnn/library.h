@@ -78,6 +78,9 @@ const CublasLt& blas_library();
 /// backend asks for where nothing can run it.
 void replace_library(const Cudnn&);
 
+/// As in 9.19.0 of 91900, which is how both libraries count.
+std::string text_of_version(int64_t version);
+
 /// Throws Error with the library's own words unless it is well: "`what`: cuDNN says ...";
 /// Unsupported where cuDNN says that it has not the case.
 void check_cudnn(cudnnStatus_t, const char* what);

@@ -8,9 +8,9 @@ Target::Target() : handle_(handle({})) {}
 
 Target::Target(const std::string& file) {
   const auto version = int64_t(library().cudnnGetVersion());
-  check(version >= 91100,
-        "cuDNN: expected 9.11 or newer to plan for a GPU that is not at hand, got ",
-        version / 10000, '.', version / 100 % 100);
+  if (version < 91100)
+    throw Unsupported("cuDNN: expected 9.11 or newer to plan for a GPU that is not at hand, got " +
+                      text_of_version(version));
   std::ifstream in(file);
   const std::string text{std::istreambuf_iterator<char>(in), {}};
   check(!text.empty(), "cuDNN: expected a GPU's properties in ", file, ", which cannot be read");

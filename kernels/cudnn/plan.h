@@ -14,8 +14,8 @@ class Target {
   Target();
   /// The GPU whose properties a file holds as cuDNN's JSON (bench/h200_device.json): plans for it
   /// can be made and looked at, not run. cuDNN then has no driver to compile kernels with, so that
-  /// engines that do so are missing from what it offers. Errors: a file that cannot be read; a
-  /// cuDNN older than 9.11, which knows no GPU but those at hand.
+  /// engines that do so are missing from what it offers. Errors: a file that cannot be read;
+  /// Unsupported by a cuDNN older than 9.11, which knows no GPU but those at hand.
   explicit Target(const std::string& file);
 
   // What the descriptors on the way to a plan are told of it.
