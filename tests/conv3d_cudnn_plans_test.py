@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# labels: slow
 """cuDNN has a plan for every layer of the suite on an H200 that is not at hand, and the committed list of them is what
 this version says."""
 import csv

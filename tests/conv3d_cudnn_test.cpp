@@ -6,6 +6,7 @@
 #include "kernels/conv3d/conv3d_cases.h"
 #include "kernels/conv3d/conv3d_cudnn_layer.h"
 #include "kernels/cudnn/nvidia_libraries.h"
+#include "kernels/cudnn/plan_cache.h"
 
 // Plans for an H200 that is not at hand: graphs are built and plans become final, nothing runs.
 
@@ -156,6 +157,28 @@ TEST(Conv3dCudnnViews, ZeroLanesAreChannels) {
   const CudnnViews depthwise = views(groups, {1, 2, 5, 5, 45}, {45, 3, 3, 3, 1});
   EXPECT_EQ(depthwise.x.shape[4], 48);
   EXPECT_EQ(depthwise.w.shape, (Shape{48, 3, 3, 3, 1}));
+}
+
+TEST(PlanCache, MakesPlansOnceAndForgetsTheOldest) {
+  cudnn::PlanCache<int> cache;
+  std::vector<int64_t> asked;
+  const auto find = [&](int key, int64_t rank) {
+    return cache.find(key, rank, [&](int64_t most) {
+      asked.push_back(most);
+      return std::vector<Plan>{};
+    });
+  };
+  for (const int64_t rank : {0, 0, 2, 1}) EXPECT_EQ(find(0, rank), nullptr);
+  EXPECT_EQ(asked, (std::vector<int64_t>{1, 3}));
+  for (int key = 1; key < 512; ++key) find(key, 0);
+  find(0, 0);
+  find(512, 0);  // takes the place of 1, which was not used for longest
+  asked.clear();
+  find(0, 0);
+  find(2, 0);
+  EXPECT_TRUE(asked.empty());
+  find(1, 0);
+  EXPECT_EQ(asked.size(), 1u);
 }
 
 /// What the contract allows and cuDNN does not do is said before anything is done, so that another
