@@ -79,7 +79,9 @@ def pool3d(name, w, t):
     dy = seen(t["dy"])
     if name == "average_grad":
         return lambda: [back(torch.ops.aten.avg_pool3d_backward(dy, x, kernel, stride, front, ceil, count, None))]
-    places = indices(w, t, kernel, stride, front).contiguous(memory_format=torch.channels_last_3d)
+    # In the order in memory in which the forward pass gives them: it differs by device and version.
+    given = F.max_pool3d(x, kernel, stride, front, 1, ceil, return_indices=True)[1]
+    places = torch.empty_like(given).copy_(indices(w, t, kernel, stride, front))
     return lambda: [back(torch.ops.aten.max_pool3d_with_indices_backward(
         dy, x, kernel, stride, front, [1, 1, 1], ceil, places))]
 

@@ -98,7 +98,8 @@ std::string header(const Comparison& c) {
       "<header><h1>kinema compare <span class=\"state {}\">{}</span></h1><p "
       "class=\"note\">{}</p>\n",
       all.wrong ? "failed" : "finished",
-      all.wrong ? fmt::format("{} of {} rows wrong", all.wrong, all.rows) : "every row right",
+      all.wrong ? fmt::format("{} of {} rows wrong", all.wrong, all.rows)
+                : fmt::format("{} rows right", all.right),
       escape(c.machine, 1000));
   if (!all.measured)
     out +=
@@ -120,7 +121,7 @@ std::string header(const Comparison& c) {
 /// What is wrong, first of all.
 std::string faults(const Comparison& c) {
   constexpr size_t most = 50;
-  Table t{.caption = "Rows whose error exceeds its bound",
+  Table t{.caption = "Rows that are wrong",
           .head = {"row", "backend", "error", "bound", "what"},
           .numbers = {false, false, true, true, false}};
   size_t count = 0;
@@ -143,13 +144,14 @@ struct Columns {
 /// bytes.
 std::vector<Mark> marks(const Comparison& c, const Columns& columns, bool products) {
   std::vector<Mark> all;
+  const bool timed = std::any_of(c.rows.begin(), c.rows.end(), measured);
   for (size_t i = 0; i < c.rows.size(); ++i) {
     const Row& r = c.rows[i];
     const double seconds = measured(r) ? r.seconds : r.floor;
     const bool open = !measured(r);
     if ((r.flop > 0) != products || r.bytes <= 0 || !(seconds > 0)) continue;
-    // Without products a limit that was not measured says nothing: it is the same for all.
-    if (open && (!products || r.state == Row::State::refused)) continue;
+    // Limits stand for times where there are none at all; without products they are all the same.
+    if (open && (timed || !products || r.state == Row::State::refused)) continue;
     all.push_back({.row = i,
                    .x = products ? r.flop / r.bytes : r.bytes,
                    .y = (products ? r.flop : r.bytes) / seconds,

@@ -45,7 +45,7 @@
     })
     .filter(([distance]) => distance < 9).sort((a, b) => a[0] - b[0]).map(([, mark]) => mark);
   const point = found => {
-    for (const at of document.querySelectorAll('.at')) at.classList.remove('at');
+    for (const mark of marks) mark.classList.remove('at');
     for (const mark of found) mark.classList.add('at');
   };
   for (const svg of document.querySelectorAll('.plot svg')) {
@@ -65,7 +65,8 @@
       const [mark] = near(svg, event);
       if (!mark) return;
       tip.hidden = true;
-      rows[mark.dataset.row].classList.add('at');
+      for (const row of rows) row.classList.remove('chosen');
+      rows[mark.dataset.row].classList.add('chosen');
       rows[mark.dataset.row].scrollIntoView({block: 'center'});
     });
   }
