@@ -112,10 +112,10 @@ class Program(unittest.TestCase):
         for precision in ("bf16", "f16"):
             run = self.root / precision
             code, _, error = kinema("train", "--data", self.two, "--model", "slow_fusion", "--run", run, *self.small,
-                                    "--precision", precision)
+                                    "--dtype", precision)
             self.assertEqual((code, json.loads((run / "config.json").read_text())["precision"]), (0, precision), error)
             said = [json.loads(kinema("eval", "--run", run, "--data", self.two, "--json", *more)[1])
-                    for more in ([], ["--precision", precision], ["--precision", "f32"])]
+                    for more in ([], ["--dtype", precision], ["--dtype", "f32"])]
             self.assertEqual(said[0]["loss"], said[1]["loss"])  # as it was trained
             self.assertNotEqual(said[0]["loss"], said[2]["loss"])
             self.assertAlmostEqual(said[0]["loss"], said[2]["loss"], delta=0.05)

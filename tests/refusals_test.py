@@ -47,7 +47,7 @@ USAGE = [
     Row("unknown model", f"{TRAIN} --model slowfusion", 2, "unknown model 'slowfusion'; did you mean 'slow_fusion'?"),
     Row("unknown model of summary", "summary slow_fuson", 2, "unknown model 'slow_fuson'; did you mean 'slow_fusion'?"),
     Row("unknown value", "train --schedule cosin", 2, "--schedule: unknown value 'cosin'; did you mean 'cosine'?"),
-    Row("unknown type", f"{EVAL} --precision f61", 2, "--precision: unknown value 'f61'; did you mean 'f16'?"),
+    Row("unknown type", f"{EVAL} --dtype f61", 2, "--dtype: unknown value 'f61'; did you mean 'f16'?"),
     Row("no data", "train", 2, "train: name a folder with one folder of videos a class, or a CSV list, with --data"),
     Row("no network", "train --data ../two", 2, f"train: name a network with --model: {NETWORKS}"),
     Row("no data to evaluate", "eval", 2, "eval: name a folder with one folder of videos a class, or a CSV list, with --data"),
@@ -120,7 +120,7 @@ TOML = [
         {"o.toml": "size = 32\nframe = 8\n"}),
     Row("unknown table", OPTIONS, 2,
         "config: \"o.toml\" line 1: unknown key 'train'; known: 'frames', 'size', 'widths', 'hidden', 'batch-norm', "
-        "'dropout', 'padding', 'multiresolution', 'precision', 'classes', 'json'", {"o.toml": "[train]\nframes = 8\n"}),
+        "'dropout', 'padding', 'multiresolution', 'dtype', 'classes', 'json'", {"o.toml": "[train]\nframes = 8\n"}),
     Row("table for a value", OPTIONS, 2, "config: \"o.toml\" line 1: 'frames' takes a value, not a table",
         {"o.toml": "frames = {a = 1}\n"}),
     Row("text for a number", OPTIONS, 2, "config: \"o.toml\" line 1: --frames takes a whole number, got 'x'",

@@ -9,6 +9,7 @@
 #include "engine/train/scores_csv.h"
 #include "tools/base/command.h"
 #include "tools/base/data_settings.h"
+#include "tools/base/device_settings.h"
 #include "tools/base/network.h"
 
 namespace kinema::tools {
@@ -22,22 +23,20 @@ struct Settings {
   std::string run, weights, csv;
   DataSettings data{"eval"};
   ViewSettings views;
+  DeviceSettings device;
   int64_t batch = 16, threads = 0, workers = 2, memory_cap_mb = 512;
   bool json = false;
 };
 
-nlohmann::json report(const Network& n, const train::Evaluation& e, const Settings& s) {
-  nlohmann::json all = {{"model", n.model->name},
-                        {"videos", e.metrics.count()},
-                        {"top1", e.metrics.top1()},
-                        {"top5", e.metrics.top5()},
-                        {"loss", e.metrics.loss()},
-                        {"average", train::name_of(s.views.rule(n.multi_label))},
-                        {"clips", n.recipe.clips},
-                        {"crops", n.recipe.crops},
-                        {"seconds", e.seconds},
-                        {"classes", n.classes},
-                        {"confusion", e.metrics.confusion()}};
+nlohmann::json report(const Network& n, const train::Evaluation& e, const Settings& s,
+                      const std::string& device) {
+  nlohmann::json all = {
+      {"model", n.model->name},   {"videos", e.metrics.count()},
+      {"top1", e.metrics.top1()}, {"top5", e.metrics.top5()},
+      {"loss", e.metrics.loss()}, {"average", train::name_of(s.views.rule(n.multi_label))},
+      {"clips", n.recipe.clips},  {"crops", n.recipe.crops},
+      {"seconds", e.seconds},     {"device", device},
+      {"classes", n.classes},     {"confusion", e.metrics.confusion()}};
   if (n.multi_label) all["mean_average_precision"] = e.mean_average_precision;
   return all;
 }
@@ -75,6 +74,7 @@ int evaluate(const Settings& s) {
   s.data.check();
   check_output("--csv", s.csv);
   set_threads(s.threads);
+  const Compute compute = s.device.enter(s.views.dtype == "tf32");
   Network n = load_network(s.run, s.weights);
   s.views.apply(n.recipe);
   s.views.set_precision(*n.net);
@@ -89,6 +89,7 @@ int evaluate(const Settings& s) {
                         .index = s.data.index({&data}, s.workers, s.json),
                         .frame_cache = s.data.frame_cache(),
                         .skipped = &skipped});
+  std::fprintf(stderr, "eval: %s\n", compute.remark.c_str());
   train::ProgressLine line;
   const auto began = std::chrono::steady_clock::now();
   const train::Evaluation e = train::evaluate(
@@ -107,7 +108,7 @@ int evaluate(const Settings& s) {
       });
   line.end();
   if (s.json) {
-    std::printf("%s\n", report(n, e, s).dump(2).c_str());
+    std::printf("%s\n", report(n, e, s, compute.device).dump(2).c_str());
   } else {
     print(n, e, s);
   }
@@ -121,6 +122,7 @@ std::function<int()> define(Options& options) {
   declare_source(options, s->run, s->weights);
   s->data.declare(options);
   s->views.declare(options);
+  s->device.declare(options);
   options.add("--batch", s->batch, "clips that run through the network at once", 1);
   options.add("--threads", s->threads, "threads that compute; 0: all cores", 0, most_threads);
   options.add("--workers", s->workers, "threads that decode videos", 1, most_threads);

@@ -6,6 +6,7 @@
 #include "engine/io/files.h"
 #include "engine/train/predict.h"
 #include "tools/base/command.h"
+#include "tools/base/device_settings.h"
 #include "tools/base/interrupt.h"
 #include "tools/base/network.h"
 #include "tools/base/score_video.h"
@@ -22,6 +23,7 @@ struct Settings {
   std::vector<std::string> files;
   std::string run, weights, csv, video;
   ViewSettings views;
+  DeviceSettings device;
   int64_t threads = 0, batch = 16;
   double every = 0;
   bool json = false;
@@ -124,6 +126,7 @@ class Job {
 int predict(const Settings& s) {
   check_settings(s);
   set_threads(s.threads);
+  const Compute compute = s.device.enter(s.views.dtype == "tf32");
   Network n = load_network(s.run, s.weights);
   s.views.apply(n.recipe);
   s.views.set_precision(*n.net);
@@ -132,6 +135,7 @@ int predict(const Settings& s) {
                                    .average = s.views.rule(n.multi_label),
                                    .batch = s.batch};
   if (!s.video.empty()) catch_interrupts();
+  std::fprintf(stderr, "predict: %s\n", compute.remark.c_str());
   Job job(s, n, predictor);
   int code = 0;
   for (const std::string& file : s.files) {
@@ -152,6 +156,7 @@ std::function<int()> define(Options& options) {
   options.add("FILE", s->files, "videos");
   declare_source(options, s->run, s->weights);
   s->views.declare(options);
+  s->device.declare(options);
   options.add("--every", s->every, "seconds from one score to the next; 0: one answer a video");
   options.add("--csv", s->csv, "file for the scores of --every: file,seconds,class,probability");
   options.add("--video", s->video,

@@ -9,7 +9,7 @@ namespace kinema::tools {
 namespace {
 
 struct Settings {
-  std::string model, precision = "f32";
+  std::string model, dtype = "f32";
   ModelSettings network;
   int64_t classes = 12;
   bool json = false;
@@ -22,7 +22,7 @@ int summarise(const Options& options, const Settings& s) {
   engine::DeviceScope meta(engine::Device::meta);
   check_fits(model, o);
   const std::unique_ptr<models::Classifier> network = model.create(o);
-  network->set_precision(precision_from(s.precision));
+  network->set_precision(precision_from(s.dtype));
   const Shape clip{1, o.frames, o.height, o.width, 3};
   const engine::train::Summary summary = engine::train::summarise(
       *network, clip, [&](const Tensor& clips) { return network->forward(clips); });
@@ -31,7 +31,7 @@ int summarise(const Options& options, const Settings& s) {
     j["model"] = model.name;
     j["input"] = std::vector<int64_t>(clip.begin(), clip.end());
     j["options"] = o;
-    j["precision"] = s.precision;
+    j["dtype"] = s.dtype;
     std::printf("%s\n", j.dump(2).c_str());
     return 0;
   }
@@ -46,7 +46,7 @@ std::function<int()> define(Options& options) {
   auto s = std::make_shared<Settings>();
   options.add("MODEL", s->model, "network: " + model_names());
   s->network.declare(options);
-  options.add_choice("--precision", s->precision, {"f32", "bf16", "f16"}, "type of activations");
+  options.add_choice("--dtype", s->dtype, {"f32", "bf16", "f16"}, "type of activations");
   options.add("--classes", s->classes, "classes that it tells apart", 1, most_units);
   options.add_flag("--json", s->json, "print JSON");
   options.add_config();

@@ -7,6 +7,7 @@
 #include "engine/train/trainer.h"
 #include "tools/base/command.h"
 #include "tools/base/data_settings.h"
+#include "tools/base/device_settings.h"
 #include "tools/base/interrupt.h"
 #include "tools/base/learning_settings.h"
 #include "tools/base/network.h"
@@ -27,6 +28,7 @@ struct Settings {
   ModelSettings network;
   ClipSettings clips;
   LearningSettings learning;
+  DeviceSettings device;
   int64_t epochs = 0, batch = 16, seed = 1, threads = 0, workers = 2, eval_every = 1;
   int64_t memory_cap_mb = 512, cache_mb = 512, checkpoint_every = 0, keep = 2;
   bool quiet = false;
@@ -136,12 +138,14 @@ void say_result(const train::TrainResult& r, const Settings& s, const TrainingDa
 
 /// What config.json and each checkpoint say of the run.
 nlohmann::json configuration(const Network& network, const Options& given, const Settings& s,
-                             const TrainingData& data, const engine::optim::Schedule& schedule) {
+                             const TrainingData& data, const engine::optim::Schedule& schedule,
+                             const Compute& compute) {
   nlohmann::json config = describe(network);
   describe_options(given, config);
   for (const auto& [part, set] :
        {std::pair("training", &data.train), {"evaluation", &data.held_out}})
     config["data"][part] = {{"videos", set->samples.size()}, {"digest", video::digest(*set)}};
+  config["device"] = compute.device;
   config["schedule"] = to_json(schedule);
   config["random"] = {{"generator", "Philox 4x32-10 of seed, step and place"}, {"seed", s.seed}};
   return config;
@@ -157,12 +161,13 @@ std::unique_ptr<train::RunFolder> claim_folder(const fs::path& path, const nlohm
   return std::move(old.folder);
 }
 
-void say_beginning(const Network& network, const TrainingData& data, int64_t step) {
+void say_beginning(const Network& network, const TrainingData& data, int64_t step,
+                   const Compute& compute) {
   std::fprintf(stderr, "%s\n",
-               fmt::format("train: {} on {} videos of {} classes, evaluated on {} {}{}",
+               fmt::format("train: {} on {} videos of {} classes, evaluated on {} {}{}; {}",
                            network.model->name, data.train.samples.size(),
                            data.train.classes.size(), data.held_out.samples.size(), data.evaluated,
-                           step ? fmt::format("; goes on after step {}", step) : "")
+                           step ? fmt::format("; goes on after step {}", step) : "", compute.remark)
                    .c_str());
 }
 
@@ -188,6 +193,7 @@ int run_training(Settings& s, Options& options) {
   check_settings(s);
   s.learning.settle(options);
   set_threads(s.threads);
+  const Compute compute = s.device.enter(s.learning.dtype == "tf32");
   const TrainingData data = s.data.training(uint64_t(s.seed));
   Network network = make_network(s, options, data.train, old);
   video::Recipe training = network.recipe;
@@ -198,7 +204,7 @@ int run_training(Settings& s, Options& options) {
                          loader_options(s, source, false, network.recipe.views()));
   const int64_t steps = s.learning.steps_of(clips.batches()), epochs = epochs_for(s.epochs, steps);
   network.net->checkpoint_activations(s.learning.checkpoint_activations);
-  const engine::Dtype precision = precision_from(s.learning.precision);
+  const engine::Dtype precision = precision_from(s.learning.dtype);
   engine::optim::ParameterArena arena(*network.net, precision);
   const auto optimiser = s.learning.make_optimiser(arena);
   const auto ema = s.learning.make_ema(*network.net, arena);
@@ -206,12 +212,12 @@ int run_training(Settings& s, Options& options) {
       old.config.contains("schedule") ? engine::optim::schedule_from(old.config["schedule"])
                                       : s.learning.schedule_for(epochs * steps);
   const train::TrainOptions choices = train_options(s, network, epochs);
-  const nlohmann::json config = configuration(network, options, s, data, schedule);
+  const nlohmann::json config = configuration(network, options, s, data, schedule, compute);
   catch_interrupts();
   const auto folder = claim_folder(source.folder, config, old);
   folder->keep(s.keep);
   source.skipped.write();
-  if (old.progress("epoch") < epochs) say_beginning(network, data, old.progress("step"));
+  if (old.progress("epoch") < epochs) say_beginning(network, data, old.progress("step"), compute);
   const auto log = record_of({.folder = folder->path(),
                               .done = old.progress("step"),
                               .network = *network.net,
@@ -260,6 +266,7 @@ std::function<int()> define(Options& options) {
               "passes over the videos; 0: as many as give 200 steps, at least 20", 0, most_steps);
   options.add("--batch", s->batch, "videos of a batch, of which --accumulate make a step", 1);
   s->learning.declare(options);
+  s->device.declare(options);
   s->network.declare(options);
   s->clips.declare(options);
   options.add_choice("--average", s->average, {"softmax", "logits"},

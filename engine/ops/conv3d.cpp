@@ -1,5 +1,6 @@
 #include "engine/ops/conv3d.h"
 #include "engine/autograd.h"
+#include "engine/math_mode.h"
 #include "engine/ops/copy.h"
 #include "engine/ops/pointwise.h"
 #include "engine/served.h"
@@ -21,8 +22,10 @@ Work work_of(const Shape& y, const Tensor& w, const Conv3dOptions& o) {
 
 }  // namespace
 
-Tensor conv3d(const Tensor& x, const Tensor& w, const Conv3dOptions& options,
+Tensor conv3d(const Tensor& x, const Tensor& w, const Conv3dOptions& asked,
               const Conv3dExtras& extras) {
+  Conv3dOptions options = asked;
+  options.tf32 = x.dtype() == Dtype::f32 && (asked.tf32 || tf32_mode());
   const Shape shape = kernels::conv3d_output(options, x.shape(), w.shape());
   check(!wants_grad(extras.scale) && !wants_grad(extras.shift),
         "conv3d: scale and shift are constants, got parameters; use batch_norm to train them");

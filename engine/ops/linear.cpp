@@ -1,5 +1,6 @@
 #include "engine/ops/linear.h"
 #include "engine/autograd.h"
+#include "engine/math_mode.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/views.h"
 #include "engine/served.h"
@@ -42,7 +43,8 @@ Tensor linear_rows(const Tensor& x, const Tensor& w, const Tensor& bias, bool re
 }  // namespace
 
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, bool relu,
-              const LinearOptions& o) {
+              const LinearOptions& asked) {
+  const LinearOptions o{.tf32 = x.dtype() == Dtype::f32 && (asked.tf32 || tf32_mode())};
   check(x.rank() >= 2, "linear: x must be [...,in] with at least two axes, got ", x.shape());
   if (x.rank() == 2) return linear_rows(x, w, bias, relu, o);
   check(w.rank() == 2 && w.shape(1) == x.shape(-1), "linear: w must be [out,", x.shape(-1),

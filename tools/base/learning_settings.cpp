@@ -7,9 +7,9 @@ namespace kinema::tools {
 namespace optim = engine::optim;
 
 void LearningSettings::declare(Options& options) {
-  options.add_choice("--precision", precision, {"f32", "bf16", "f16"},
+  options.add_choice("--dtype", dtype, {"f32", "tf32", "bf16", "f16"},
                      "type of activations and of the weights beside them; the weights that are "
-                     "trained stay f32");
+                     "trained stay f32; tf32: f32 whose products a GPU may round");
   options.add_choice("--optimiser", optimiser, {"sgd", "adamw"},
                      "SGD with momentum, or Adam with decoupled weight decay");
   options.add("--lr", lr, "highest learning rate; with adamw by default 0.001");

@@ -10,7 +10,7 @@ namespace kinema::tools {
 
 /// The options of `train` that say how a network learns.
 struct LearningSettings {
-  std::string optimiser = "sgd", schedule = "cosine", precision = "f32";
+  std::string optimiser = "sgd", schedule = "cosine", dtype = "f32";
   double lr = 0.1, weight_decay = 1e-4, momentum = 0.9;
   double beta1 = 0.9, beta2 = 0.999, adam_eps = 1e-8;
   double clip_norm = 0, label_smoothing = 0, mixup = 0, ema = 0;

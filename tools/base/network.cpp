@@ -150,12 +150,12 @@ void ViewSettings::declare(Options& options) {
   options.add("--crops", crops, "crops of a clip; 0: as in training", 0, most_views);
   options.add_choice("--average", average, {"softmax", "logits"},
                      "what is averaged over the views");
-  options.add_choice("--precision", precision, {"as-trained", "f32", "bf16", "f16"},
+  options.add_choice("--dtype", dtype, {"as-trained", "f32", "tf32", "bf16", "f16"},
                      "type of activations and of the weights beside them");
 }
 
 void ViewSettings::set_precision(engine::nn::Module& network) const {
-  if (precision != "as-trained") network.set_precision(precision_from(precision));
+  if (dtype != "as-trained") network.set_precision(precision_from(dtype));
 }
 
 void ViewSettings::apply(video::Recipe& recipe) const {
@@ -174,9 +174,10 @@ void declare_source(Options& options, std::string& run, std::string& weights) {
 }
 
 engine::Dtype precision_from(const std::string& name) {
+  if (name == "tf32") return engine::Dtype::f32;
   for (const engine::Dtype d : {engine::Dtype::f32, engine::Dtype::bf16, engine::Dtype::f16})
     if (name == name_of(d)) return d;
-  engine::fail("precision: expected f32, bf16 or f16, got '", name, "'");
+  engine::fail("dtype: expected f32, tf32, bf16 or f16, got '", name, "'");
 }
 
 json describe(const Network& network) {

@@ -62,7 +62,7 @@ struct ClipSettings {
 struct ViewSettings {
   int64_t clips = 0, crops = 0;  ///< 0: as the network was evaluated in training
   std::string average = "softmax";
-  std::string precision = "as-trained";
+  std::string dtype = "as-trained";
 
   void declare(Options& options);
   /// Has the network compute in the precision that was asked for.
@@ -72,7 +72,7 @@ struct ViewSettings {
   engine::train::Average rule(bool multi_label) const;
 };
 
-/// "f32", "bf16" or "f16". Errors: another name.
+/// What tensors hold: f32 for "f32" and "tf32", "bf16", "f16". Errors: another name.
 engine::Dtype precision_from(const std::string& name);
 
 /// --run and --weights.

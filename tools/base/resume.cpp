@@ -12,12 +12,13 @@ using nlohmann::json;
 
 namespace {
 
-/// What may be given beside --resume, since no result depends on it. The folders of videos are
+/// What may be given beside --resume, since no result depends on it but for last bits, of which the
+/// user is warned. The folders of videos are
 /// among them because videos may have moved; check_same_data() sees to it that they are the same.
 constexpr const char* free_options[] = {
     "resume", "data",  "val",         "threads",          "workers",       "cache-mb",
     "quiet",  "keep",  "config",      "checkpoint-every", "memory-cap-mb", "root",
-    "split",  "index", "frame-cache", "classes"};
+    "split",  "index", "frame-cache", "classes",          "device",        "backend"};
 /// What says where the run is, not what it does.
 constexpr const char* own_options[] = {"resume", "run", "config"};
 constexpr const char* path_options[] = {"data",  "val",     "weights",    "root",
@@ -65,8 +66,12 @@ ResumedRun take_up(const std::string& path, Options& options) {
   run.config =
       run.checkpoint ? run.checkpoint->run : engine::io::read_json(fs::path(path) / "config.json");
   try {
-    const json& values = run.config.at("train");
-    options.restore(values, run.config.value("given", std::vector<std::string>{}));
+    json values = run.config.at("train");
+    auto given = run.config.value("given", std::vector<std::string>{});
+    // What --dtype was called before there were GPUs.
+    if (values.contains("precision")) values["dtype"] = values["precision"];
+    std::replace(given.begin(), given.end(), std::string("precision"), std::string("dtype"));
+    options.restore(values, given);
   } catch (const json::exception&) {
     engine::fail("resume: ", fs::path(path),
                  " has a damaged configuration; start a new run from its weights with --weights");
@@ -110,7 +115,7 @@ void warn_of_differences(const json& then, const json& now) {
                                a.is_string() ? a.get<std::string>() : a.dump(),
                                b.is_string() ? b.get<std::string>() : b.dump());
   };
-  for (const char* key : {"threads", "instructions"})
+  for (const char* key : {"device", "threads", "instructions"})
     compare(key, then.value(key, json()), now[key]);
   for (const auto& [name, version] : now["versions"].items())
     compare(name, then.value("versions", json::object()).value(name, json()), version);
