@@ -71,6 +71,11 @@ ResumedRun take_up(const std::string& path, Options& options) {
     // What --dtype was called before there were GPUs.
     if (values.contains("precision")) values["dtype"] = values["precision"];
     std::replace(given.begin(), given.end(), std::string("precision"), std::string("dtype"));
+    // Device and backends go together: who names one does not want the run's other.
+    if (options.given("--device") || options.given("--backend")) {
+      values.erase("device");
+      values.erase("backend");
+    }
     options.restore(values, given);
   } catch (const json::exception&) {
     engine::fail("resume: ", fs::path(path),
