@@ -5,7 +5,6 @@
 //   --size=small|full                                full, on a CPU small
 //   --serve                                          answers requests, see serve.h
 #include <benchmark/benchmark.h>
-#include <cstring>
 #include <iostream>
 #include "bench/trials/serve.h"
 #include "tools/compare/arrays.h"
@@ -49,6 +48,7 @@ void measure(benchmark::State& state, const Trial& trial, const void* op, Backen
   for (auto _ : state) {
     try {
       const Timing t = tools::compare::times_of(trial, {{op, backend}})[0];
+      kernels::check(t.seconds > 0, kernels::name_of(backend), " has no plan that runs");
       state.SetIterationTime(t.seconds);
       state.counters["low_us"] = t.low * 1e6;
       state.counters["high_us"] = t.high * 1e6;
@@ -66,10 +66,12 @@ void add(const Trials& op, const Trial& trial) {
   for (const Backend backend : timed_backends()) {
     const void* const constant = op.constant(backend);
     if (!constant || !trial.offers(constant)) continue;
-    std::string name = std::string(op.operation) + "." + trial.pass + "/" +
-                       name_of(trial.precision) + "/" + kernels::name_of(backend) + "/" +
-                       (trial.name.empty() ? trial.shape : trial.name);
-    std::replace(name.begin(), name.end(), ' ', '_');
+    std::string layer = trial.name.empty() ? trial.shape : trial.name;
+    for (char& c : layer)
+      if (c == ' ' || c == '/') c = '_';
+    const std::string name = std::string(op.operation) + "." + trial.pass + "/" +
+                             name_of(trial.precision) + "/" + kernels::name_of(backend) + "/" +
+                             layer;
     benchmark::RegisterBenchmark(
         name.c_str(), [=](benchmark::State& state) { measure(state, trial, constant, backend); })
         ->UseManualTime()
