@@ -190,6 +190,9 @@ TEST(LazyStreams, AFaultSurfacesAtTheWaitAndSticks) {
   EXPECT_EQ(loss_of([&] { s.runtime.download({}, x, x, 0); }), first);
   EXPECT_EQ(loss_of([&] { s.runtime.record(event, other); }), first);
   s.runtime.give(stream, mine, s.bytes);
+  s.runtime.give(stream, mine,
+                 s.bytes);  // another error, which throws nothing and replaces nothing
+  EXPECT_EQ(loss_of([&] { s.runtime.synchronize(stream); }), first);
   emulation::reset_device();
   s.kernels.add(stream, x, 1, s.count);
   EXPECT_EQ(s.value(stream, x), 1);
@@ -272,10 +275,14 @@ TEST(LazyStreams, ADroppedStreamHasRunAndIsNoStreamAnyMore) {
   Streams s(the_run());
   float* x = s.floats(0);
   const Stream stream = s.runtime.make_stream();
+  void* memory = s.runtime.take(stream, s.bytes);
   s.kernels.add(stream, x, 1, s.count);
   s.runtime.drop_stream(stream);
   EXPECT_EQ(x[0], 1);
   EXPECT_NE(refusal_of([&] { s.kernels.add(stream, x, 1, s.count); }), "");
+  s.runtime.give(stream, memory, s.bytes);
+  EXPECT_NE(loss_of([&] { s.runtime.synchronize({}); }).find("dropped"), std::string::npos);
+  emulation::reset_device();
 }
 
 TEST(LazyStreams, RangesAreKept) {

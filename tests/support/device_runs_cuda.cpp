@@ -5,7 +5,7 @@ namespace kinema::test {
 const std::vector<DeviceRun>& device_runs() {
   static const std::vector<DeviceRun> one = [] {
     const kernels::Runtime& r = kernels::runtime_cuda;
-    kernels::check(r.devices() > 0, "gpu_tests: no GPU is at hand");
+    kernels::check(r.devices() > 0, "gpu_tests: ", r.missing());
     return std::vector<DeviceRun>{{.name = r.gpu().name,
                                    .backend = Backend::cuda,
                                    .runtime = &r,

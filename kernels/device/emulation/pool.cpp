@@ -67,15 +67,17 @@ void check_room(const Pool& p, int64_t bytes) {
   if (p.used + p.outside + bytes > settings().memory_bytes) fail_out_of_memory(bytes, state_of(p));
 }
 
-void forget_taken(Pool& p, void* memory, int64_t bytes) {
+/// False, and the device is lost, if the memory is nobody's to give.
+bool forget_taken(Pool& p, void* memory, int64_t bytes) {
   const auto found = p.taken.find(memory);
   if (found == p.taken.end() || found->second != bytes) {
     lose_device("give: " + std::to_string(bytes) +
                 " bytes are given back that were not taken, or given back before");
-    return;
+    return false;
   }
   p.taken.erase(found);
   p.used -= bytes;
+  return true;
 }
 
 }  // namespace
@@ -98,9 +100,13 @@ void give(Stream stream, void* memory, int64_t bytes) {
     Pool& p = pool();
     {
       const Guard guard(p.lock);
-      forget_taken(p, memory, bytes);
+      if (!forget_taken(p, memory, bytes)) return;
     }
-    if (stream.handle && !device_is_lost()) return enqueue(stream, [=] { bury(memory, bytes); });
+    try {
+      if (stream.handle && !device_is_lost()) return enqueue(stream, [=] { bury(memory, bytes); });
+    } catch (const Error& e) {  // the stream was dropped: who destroys a tensor cannot be told
+      return lose_device(e.what());
+    }
     const Guard guard(p.lock);
     p.held -= bytes;
     emulation::release(memory);
