@@ -16,6 +16,7 @@
 #include "engine/train/metrics.h"
 #include "engine/train/precise_norm.h"
 #include "engine/train/progress.h"
+#include "kernels/device/emulation/stream.h"
 #include "models/slow_fusion.h"
 #include "tests/support/check.h"
 #include "tests/support/folder.h"
@@ -181,6 +182,26 @@ TEST_F(GpuNetwork, IsMeasuredAndShown) {
     io::EventFile(folder.path(), 0).histogram(1, "w", *gpu.net->parameters().front().tensor);
   }
   EXPECT_EQ(train::memory_held(), memory_use(Device::gpu).peak);
+}
+
+/// What a profiler shows: modules by path on the way forward, operations on the way back.
+TEST_F(GpuNetwork, NamesRangesForProfilers) {
+  const Net gpu(Device::gpu);
+  const kernels::device::emulation::RangeLog log;
+  backward(gpu.loss());
+  std::string forward, behind;
+  bool back = false;
+  for (const auto& range : log.ranges()) {
+    back = back || range.name == "backward";
+    (back ? behind : forward) += std::string(size_t(range.depth), ' ') + range.name + "\n";
+  }
+  EXPECT_EQ(forward.substr(0, forward.find("\n features.block2")),
+            "features\n features.block1\n  features.block1.conv\n  features.block1.norm\n"
+            " features.pool1");
+  EXPECT_EQ(behind.substr(0, behind.find(" global")),
+            "backward\n softmax_cross_entropy\n linear\n");
+  EXPECT_NE(behind.find(" batch_norm\n conv3d\n"), std::string::npos) << behind;
+  EXPECT_EQ(kernels::device::emulation::open_ranges(), 0);
 }
 
 }  // namespace
