@@ -26,7 +26,6 @@ struct Choice {
 /// use_gpu() was given, meta.
 /// Errors: a choice for `op` that the GPU in use cannot run.
 Choice choice_for(const char* op, Device device);
-inline Backend backend_for(const char* op, Device device) { return choice_for(op, device).first; }
 
 /// Sets this thread's policy while it lives.
 class PolicyScope {

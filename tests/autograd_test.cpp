@@ -87,7 +87,7 @@ TEST(Autograd, ARuleRunsOnTheBackendOfItsForward) {
   }
   backward(y, full({2, 3}, 1, Dtype::f64));
   EXPECT_EQ(gradient(x).dtype(), Dtype::f64);
-  EXPECT_EQ(backend_for("pointwise", Device::cpu), Backend::cpu);
+  EXPECT_EQ(choice_for("pointwise", Device::cpu).first, Backend::cpu);
 }
 
 TEST(Autograd, RefusesATapeWalkedBeforeAndAConstant) {

@@ -1,5 +1,5 @@
 #include "engine/ops/adamw.h"
-#include "engine/policy.h"
+#include "engine/served.h"
 #include "kernels/adamw/adamw.h"
 
 namespace kinema::engine {
@@ -8,9 +8,9 @@ void adamw_step(const AdamWOptions& options, const Tensor& update, const Tensor&
                 const Tensor& m, const Tensor& v, const Tensor& working) {
   kernels::check_adamw(options, update.view(), w.view(), g.view(), m.view(), v.view(),
                        working.view());
-  kernels::adamw(backend_for("adamw", w.device()))
-      .step(w.stream(), options, update.view(), w.view(), g.view(), m.view(), v.view(),
-            working.view());
+  Served<kernels::AdamW>("adamw", kernels::adamw, w.device())
+      .run(&kernels::AdamW::step, w.stream(), options, update.view(), w.view(), g.view(), m.view(),
+           v.view(), working.view());
 }
 
 void check_adamw(const AdamWOptions& options) { kernels::check_adamw_options(options); }

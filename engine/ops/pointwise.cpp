@@ -1,7 +1,7 @@
 #include "engine/ops/pointwise.h"
 #include "engine/autograd.h"
-#include "engine/policy.h"
 #include "engine/random.h"
+#include "engine/served.h"
 #include "kernels/pointwise/pointwise.h"
 
 namespace kinema::engine {
@@ -10,17 +10,18 @@ namespace {
 
 using kernels::Unary;
 
-const kernels::Pointwise& op_for(const Tensor& t) {
-  return kernels::pointwise(backend_for("pointwise", t.device()));
+Served<kernels::Pointwise> op_for(const Tensor& t) {
+  return {"pointwise", kernels::pointwise, t.device()};
 }
 
 Tensor unary(Unary u, const Tensor& x) {
   Tensor y = empty_like(x);
-  op_for(x).forward(x.stream(), u, x.view(), y.view());
+  op_for(x).run(&kernels::Pointwise::forward, x.stream(), u, x.view(), y.view());
   return record(name_of(u), y, {x}, [u, y = y.detach()](const Tensor& dy, Gradients& to) {
     if (!to.wants(0)) return;
     const Target dx = to.target(0);
-    op_for(y).grad(y.stream(), u, y.view(), dy.view(), dx.view(), dx.accumulate);
+    op_for(y).run(&kernels::Pointwise::grad, y.stream(), u, y.view(), dy.view(), dx.view(),
+                  dx.accumulate);
   });
 }
 
@@ -33,7 +34,7 @@ Tensor tanh(const Tensor& x) { return unary(Unary::tanh, x); }
 Tensor add(const Tensor& a, const Tensor& b) {
   kernels::check_pointwise("add", a.view(), b.view());
   Tensor y = empty_like(a);
-  op_for(a).add(a.stream(), a.view(), b.view(), y.view());
+  op_for(a).run(&kernels::Pointwise::add, a.stream(), a.view(), b.view(), y.view());
   return record("add", y, {a, b}, [](const Tensor& dy, Gradients& to) {
     to.pass(0, dy);
     to.pass(1, dy);
@@ -43,7 +44,7 @@ Tensor add(const Tensor& a, const Tensor& b) {
 Tensor multiply(const Tensor& a, const Tensor& b) {
   kernels::check_pointwise("multiply", a.view(), b.view());
   Tensor y = empty_like(a);
-  op_for(a).multiply(a.stream(), a.view(), b.view(), y.view(), false);
+  op_for(a).run(&kernels::Pointwise::multiply, a.stream(), a.view(), b.view(), y.view(), false);
   // Each factor is kept for the other's gradient alone.
   auto rule = [for_b = wants_grad(b) ? a.detach() : Tensor{},
                for_a = wants_grad(a) ? b.detach() : Tensor{}](const Tensor& dy, Gradients& to) {
@@ -51,7 +52,8 @@ Tensor multiply(const Tensor& a, const Tensor& b) {
       if (!to.wants(i)) continue;
       const Target d = to.target(i);
       const Tensor& other = i == 0 ? for_a : for_b;
-      op_for(dy).multiply(dy.stream(), dy.view(), other.view(), d.view(), d.accumulate);
+      op_for(dy).run(&kernels::Pointwise::multiply, dy.stream(), dy.view(), other.view(), d.view(),
+                     d.accumulate);
     }
   };
   return record("multiply", y, {a, b}, rule);
@@ -65,22 +67,24 @@ Tensor dropout(const Tensor& x, double p) {
   const kernels::DropoutOptions o{
       .p = p, .seed = draw.seed, .place = draw.place, .call = draw.call};
   Tensor y = empty_like(x);
-  op_for(x).dropout(x.stream(), o, draw.step.view(), x.view(), y.view(), false);
+  op_for(x).run(&kernels::Pointwise::dropout, x.stream(), o, draw.step.view(), x.view(), y.view(),
+                false);
   return record("dropout", y, {x}, [o, step = draw.step](const Tensor& dy, Gradients& to) {
     if (!to.wants(0)) return;
     const Target dx = to.target(0);
-    op_for(dy).dropout(dy.stream(), o, step.view(), dy.view(), dx.view(), dx.accumulate);
+    op_for(dy).run(&kernels::Pointwise::dropout, dy.stream(), o, step.view(), dy.view(), dx.view(),
+                   dx.accumulate);
   });
 }
 
 void scale_in_place(const Tensor& t, double factor) {
-  op_for(t).scale(t.stream(), factor, t.view(), t.view());
+  op_for(t).run(&kernels::Pointwise::scale, t.stream(), factor, t.view(), t.view());
 }
 
 Tensor through_relu(const Tensor& y, const Tensor& dy) {
   Tensor dz = empty_like(y);
-  kernels::pointwise(backend_for("pointwise", y.device()))
-      .grad(y.stream(), kernels::Unary::relu, y.view(), dy.view(), dz.view(), false);
+  op_for(y).run(&kernels::Pointwise::grad, y.stream(), kernels::Unary::relu, y.view(), dy.view(),
+                dz.view(), false);
   return dz;
 }
 

@@ -1,7 +1,7 @@
 #include "engine/ops/reduce.h"
 #include "engine/autograd.h"
 #include "engine/ops/views.h"
-#include "engine/policy.h"
+#include "engine/served.h"
 #include "kernels/reduce/reduce.h"
 
 namespace kinema::engine {
@@ -10,9 +10,7 @@ namespace {
 
 using kernels::ReduceOptions;
 
-const kernels::Reduce& op_for(const Tensor& t) {
-  return kernels::reduce(backend_for("reduce", t.device()));
-}
+Served<kernels::Reduce> op_for(const Tensor& t) { return {"reduce", kernels::reduce, t.device()}; }
 
 ReduceOptions over(const char* op, const Tensor& x, const std::vector<int>& axes) {
   ReduceOptions o;
@@ -29,14 +27,15 @@ ReduceOptions over(const char* op, const Tensor& x, const std::vector<int>& axes
 Tensor reduced(const char* op, const Tensor& x, const ReduceOptions& o) {
   Tensor y = empty(kernels::reduce_output(o, x.shape()), x.dtype(), x.device());
   kernels::check_reduce(o, x.view(), y.view());
-  op_for(x).forward(x.stream(), o, x.view(), y.view(), false);
+  op_for(x).run(&kernels::Reduce::forward, x.stream(), o, x.view(), y.view(), false);
   Work work;  // one output sees all of each axis of time or space that was summed
   for (int a = 1; x.rank() == 5 && a <= 3; ++a)
     if (o.axes[size_t(a)]) work.window.size[size_t(a - 1)] = x.shape(a);
   auto rule = [o](const Tensor& dy, Gradients& to) {
     if (!to.wants(0)) return;
     const Target dx = to.target(0);
-    op_for(dy).broadcast(dy.stream(), o, dy.view(), dx.view(), dx.accumulate);
+    op_for(dy).run(&kernels::Reduce::broadcast, dy.stream(), o, dy.view(), dx.view(),
+                   dx.accumulate);
   };
   return record(op, y, {x}, rule, work);
 }
@@ -64,7 +63,7 @@ Tensor global_average_pool(const Tensor& x) {
 }
 
 void squared_norm(const Tensor& x, const Tensor& y, bool accumulate) {
-  op_for(x).squared_norm(x.stream(), x.view(), y.view(), accumulate);
+  op_for(x).run(&kernels::Reduce::squared_norm, x.stream(), x.view(), y.view(), accumulate);
 }
 
 }  // namespace kinema::engine
