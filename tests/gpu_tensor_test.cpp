@@ -94,7 +94,16 @@ TEST_F(GpuTensor, IsCounted) {
   EXPECT_EQ(memory_use().live, host.live);
 }
 
-/// Memory goes back behind the work that uses it, also where that runs on another stream's turn.
+TEST_F(GpuTensor, RunningOutOfMemoryLosesNothing) {
+  const MemoryUse before = memory_use(Device::gpu);
+  const std::string text = refusal([] { bytes(int64_t(1) << 50); });
+  EXPECT_EQ(text.rfind("device memory: ", 0), 0u) << text;
+  EXPECT_NE(text.find("batch"), std::string::npos) << text;
+  EXPECT_EQ(memory_use(Device::gpu).live, before.live);
+  EXPECT_EQ(to_vector<uint8_t>(full({3}, 4, Dtype::u8, Device::gpu)), std::vector<uint8_t>(3, 4));
+}
+
+/// Memory goes back behind the work that uses it.
 TEST_F(GpuTensor, WorksOnAStreamOfItsOwn) {
   const Stream stream = runtime.make_stream();
   {
