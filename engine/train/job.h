@@ -28,6 +28,9 @@ struct TrainOptions {
   /// A step is put on its way before the one before is heard of; always so on a GPU. What is
   /// learned is the same, but `stop` ends the run one step later.
   bool overlap = false;
+  /// On a GPU a step is captured as a graph and replayed, where it is of one full batch: to the bit
+  /// the same. Other steps (accumulate above 1, an epoch's short end) run launch by launch.
+  bool graph = true;
   bool quiet = false;          ///< no progress line
   std::function<bool()> stop;  ///< asked after each step: true ends the run there
 };

@@ -7,6 +7,7 @@
 #include "engine/train/job.h"
 #include "engine/train/mixup.h"
 #include "engine/train/read_back.h"
+#include "engine/train/step_graph.h"
 
 namespace kinema::engine::train {
 
@@ -28,7 +29,8 @@ struct StepResult {
 /// All that changes from step to step lies in memory of the device (kernels/step_control), so that
 /// enqueue() asks nothing of it: a step may be put there while the one before still runs. What a
 /// batch launches depends on the shapes of its tensors and on whether it is the first of its step
-/// (which overwrites the gradients that the others add to), what ends a step on nothing.
+/// (which overwrites the gradients that the others add to), what ends a step on nothing. So on a
+/// GPU a step of one full batch becomes a graph: all of it but what prepares the batch.
 class Step {
  public:
   /// Both must outlive it; the job's loss scale is read here and set by finish().
@@ -38,6 +40,8 @@ class Step {
   /// Errors: what an operation refuses; weights, running statistics and the optimiser's state are
   /// as before then.
   void enqueue(std::vector<FedBatch> batches, int64_t step);
+  /// Steps that were replays of a graph (options.graph).
+  int64_t replays() const { return graph_ ? graph_->replays() : 0; }
   /// How many steps were enqueued and not finished: at most two may be.
   int64_t in_flight() const { return int64_t(flights_.size()); }
 
@@ -58,6 +62,8 @@ class Step {
   Mixture prepare(const FedBatch& batch, StepBatch told);
   Tensor pass(const Mixture& batch);
   void update(BufferGuard& statistics);
+  bool graphs(const Mixture& batch) const;
+  Tensor run_whole(const std::vector<Tensor>& inputs);
   [[noreturn]] void name_fault(const Flight& flight, size_t batch);
   std::optional<std::string> fault_of_clips(const FedBatch& batch) const;
 
@@ -67,6 +73,7 @@ class Step {
   Tensor numbers_, draw_, factors_;  ///< of kernels/step_control
   std::deque<Flight> flights_;
   std::array<ReadBack, 2> reads_;  ///< by turns
+  std::optional<StepGraph> graph_;
   size_t enqueued_ = 0;
 };
 

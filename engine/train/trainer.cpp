@@ -69,7 +69,8 @@ class Trainer {
   Step step_;
   const int64_t ahead_;  ///< steps that are enqueued before the one before them is finished
   std::deque<int64_t> positions_;  ///< in the epoch, behind each step in flight
-  Feed feed_{job_.train.recipe()};
+  /// Clips are mixed in f32.
+  Feed feed_{job_.train.recipe(), options_.mixup > 0 ? Dtype::f32 : job_.network.precision()};
   ProgressLine line_;
   const int64_t steps_an_epoch_, steps_before_;  ///< done before this process
   bool interrupted_ = false;
@@ -86,6 +87,7 @@ TrainResult Trainer::run() {
           .best_epoch = state_.best_epoch,
           .best_top1 = state_.best_top1,
           .last = last_,
+          .replays = step_.replays(),
           .skipped = skipped(),
           .interrupted = interrupted_,
           .stopped_early = state_.epochs < options_.epochs && out_of_patience()};
@@ -208,7 +210,7 @@ bool Trainer::measure_norms() {
     for (int64_t i = 0; i < options_.precise_bn && !stopped() && job_.train.next(batch); ++i) {
       // Dropout draws as in some step: which one means nothing, since nothing is learned here.
       RandomScope random(options_.seed, uint64_t(i));
-      job_.forward(batch.clips);
+      job_.forward(feed_.bring(std::move(batch)).clips);
     }
   });
   if (interrupted_) return false;

@@ -8,6 +8,7 @@ struct TrainResult {
   int64_t best_epoch = 0;         ///< 0: never evaluated
   double best_top1 = 0;           ///< of the held-out videos
   EpochMetrics last;
+  int64_t replays = 0;  ///< of the steps of this process: replayed as a graph (options.graph)
   int64_t skipped = 0;  ///< of the steps: updates that overflowed in f16
   bool interrupted = false;
   bool stopped_early = false;  ///< options.patience ran out

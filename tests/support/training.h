@@ -74,8 +74,12 @@ struct Training {
       : setting(s),
         net(s.plain),
         arena(net, s.precision),
-        clips(set, recipe(), {.batch = s.batch, .training = true, .shuffle = true}),
-        held_out(set, recipe(), {.batch = 4}) {
+        clips(set, recipe(),
+              {.batch = s.batch,
+               .training = true,
+               .shuffle = true,
+               .raw = net.device() == Device::gpu}),
+        held_out(set, recipe(), {.batch = 4, .raw = net.device() == Device::gpu}) {
     if (s.adamw) {
       optimiser = std::make_unique<optim::AdamW>(arena);
     } else {
