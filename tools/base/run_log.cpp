@@ -11,7 +11,15 @@ namespace kinema::tools {
 
 namespace {
 
-/// The arguments of this process as a shell would take them.
+std::string processor() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown processor";
+}
+
+}  // namespace
+
 std::string command_text() {
   std::ifstream in("/proc/self/cmdline", std::ios::binary);
   std::string text;
@@ -28,15 +36,6 @@ std::string command_text() {
   }
   return text;
 }
-
-std::string processor() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  return "unknown processor";
-}
-
-}  // namespace
 
 std::string machine_text() {
   utsname system{};

@@ -9,6 +9,9 @@ namespace kinema::tools {
 std::unique_ptr<engine::report::RunLog> record_of(const engine::report::RunLog::Run& run,
                                                   int64_t epochs);
 
+/// The arguments of this process as a shell would take them.
+std::string command_text();
+
 /// "AMD EPYC 9B14, 2 cores, 8 GB, Linux 6.1.0".
 std::string machine_text();
 

@@ -44,12 +44,7 @@ void set(const View& v, const F& value) {
 }
 
 void fill(const Operand& o, uint64_t seed, const View& v) {
-  if (o.values) {
-    const std::vector<double> values = o.values();
-    kernels::check(int64_t(values.size()) == v.size(), "compare: expected ", v.size(),
-                   " values for ", o.name, ", got ", values.size());
-    return set(v, [&](int64_t i) { return values[size_t(i)]; });
-  }
+  if (o.value) return set(v, o.value);
   set(v, [&](int64_t i) { return o.low + (o.high - o.low) * uniform(seed, uint64_t(i)); });
 }
 

@@ -1,6 +1,8 @@
 #include "tools/compare/clock.h"
 #include <algorithm>
 #include <chrono>
+#include <optional>
+#include "kernels/conv3d/conv3d_cudnn.h"
 #include "tools/compare/arrays.h"
 
 namespace kinema::tools::compare {
@@ -13,13 +15,13 @@ constexpr int rounds = 30, warm_up = 3, most_calls = 10;
 /// from the last call is of no use to the next.
 class Runner {
  public:
-  Runner(const Trial& t, const void* op, Backend b) : trial_(t), op_(op), runtime_(runtime_of(b)) {
-    const std::vector<Array> operands = operands_of(t, b);
+  Runner(const Trial& t, const Entry& e) : trial_(t), entry_(e), runtime_(runtime_of(e.backend)) {
+    const std::vector<Array> operands = operands_of(t, e.backend);
     int64_t bytes = 1;
     for (const Array& a : operands) bytes += int64_t(a.memory->size());
     const int64_t enough = runtime_ ? 3 * runtime_->gpu().l2_bytes : 0;
     for (int64_t i = 0; i < std::clamp<int64_t>(enough / bytes + 1, 1, 16); ++i)
-      sets_.emplace_back(operands, b);
+      sets_.emplace_back(operands, e.backend);
     for (int i = 0; i < warm_up; ++i) calls_ = calls_for(seconds());
   }
   /// Of one call.
@@ -38,11 +40,13 @@ class Runner {
   /// Several calls in a round: the clock's own step is some 0.5 us (cudaEventElapsedTime).
   static int calls_for(double one) { return one > 1e-3 ? 1 : most_calls; }
   void call() {
-    for (int i = 0; i < calls_; ++i) trial_.run(op_, {}, sets_[next_++ % sets_.size()].views());
+    const kernels::Conv3dCudnnRankScope scope(entry_.rank);
+    for (int i = 0; i < calls_; ++i)
+      trial_.run(entry_.op, {}, sets_[next_++ % sets_.size()].views());
   }
 
   const Trial& trial_;
-  const void* op_;
+  Entry entry_;
   const kernels::Runtime* runtime_;
   std::vector<Tensors> sets_;
   size_t next_ = 0;
@@ -51,18 +55,24 @@ class Runner {
 
 }  // namespace
 
-std::vector<Timing> times_of(const Trial& t,
-                             const std::vector<std::pair<const void*, Backend>>& who) {
-  std::vector<Runner> runners;
-  for (const auto& [op, backend] : who) runners.emplace_back(t, op, backend);
-  std::vector<std::vector<double>> all(who.size());
+std::vector<Timing> times_of(const Trial& t, const std::vector<Entry>& entries) {
+  std::vector<std::optional<Runner>> runners(entries.size());
+  for (size_t i = 0; i < entries.size(); ++i) try {
+      runners[i].emplace(t, entries[i]);
+    } catch (const kernels::Unsupported&) {
+      runners[i].reset();  // a plan that cuDNN ranks but does not run
+    }
+  std::vector<std::vector<double>> all(entries.size());
   for (int round = 0; round < rounds; ++round)
-    for (size_t i = 0; i < who.size(); ++i) all[i].push_back(runners[i].seconds());
-  std::vector<Timing> times;
-  for (std::vector<double>& seconds : all) {
-    std::sort(seconds.begin(), seconds.end());
-    times.push_back({(seconds[rounds / 2 - 1] + seconds[rounds / 2]) / 2, seconds[rounds / 10],
-                     seconds[rounds - 1 - rounds / 10]});
+    for (size_t i = 0; i < entries.size(); ++i)
+      if (runners[i]) all[i].push_back(runners[i]->seconds());
+  std::vector<Timing> times(entries.size());
+  for (size_t i = 0; i < entries.size(); ++i) {
+    std::vector<double>& s = all[i];
+    if (s.empty()) continue;
+    std::sort(s.begin(), s.end());
+    times[i] = {(s[rounds / 2 - 1] + s[rounds / 2]) / 2, s[rounds / 10],
+                s[rounds - 1 - rounds / 10]};
   }
   return times;
 }

@@ -1,4 +1,5 @@
 #include "tools/compare/contest.h"
+#include <algorithm>
 #include "tools/compare/clock.h"
 #include "tools/compare/judge.h"
 
@@ -25,12 +26,18 @@ bool check_result(const Judge& judge, const Trial& t, const void* op, Backend b,
   const Tensors tensors(before, b);
   try {
     t.run(op, {}, tensors.views());
+  } catch (const kernels::DeviceLost&) {
+    throw;  // no backend there can do anything any more
+  } catch (const kernels::Unsupported& e) {
+    row.state = Row::State::refused;
+    row.note = e.what();
+    return false;
   } catch (const kernels::Error& e) {
-    row.state = b == Backend::cudnn ? Row::State::refused : Row::State::wrong;
+    row.state = Row::State::wrong;
     row.note = e.what();
     return false;
   }
-  const Judge::Verdict v = judge.verdict(before, tensors.download());
+  const Judge::Verdict v = judge.verdict(b, before, tensors.download());
   row.state = v.fault.empty() ? Row::State::right : Row::State::wrong;
   row.note = v.fault;
   row.error = v.error;
@@ -49,6 +56,17 @@ std::string plan_of(const Trial& t, Backend b) {
 /// Whether what happens on a backend says something about its speed.
 bool can_be_timed(Backend b) { return b != Backend::emulated && b != Backend::reference; }
 
+bool on_h200(Backend b) {
+  const kernels::Runtime* runtime = runtime_of(b);
+  return runtime && std::string(runtime->gpu().name).find("H200") != std::string::npos;
+}
+
+/// How many of its plans a backend is timed by; the fastest counts.
+int64_t ranks_of(const Trial& t, const Contender& c) {
+  if (c.backend != Backend::cudnn || !t.cudnn_plans) return 1;
+  return std::clamp<int64_t>(int64_t(t.cudnn_plans().size()), 1, most_cudnn_plans);
+}
+
 }  // namespace
 
 Contender contender_of(Backend b) {
@@ -59,8 +77,8 @@ std::vector<Row> contest(const Trials& trials, const Trial& t,
                          const std::vector<Contender>& contenders, const ContestOptions& options) {
   const Judge judge(trials, t);
   std::vector<Row> rows;
-  std::vector<size_t> timed;
-  std::vector<std::pair<const void*, Backend>> who;
+  std::vector<size_t> row_of_entry;
+  std::vector<Entry> entries;
   for (const Contender& c : contenders) {
     const void* const op = c.constant(trials);
     if (!op || !t.offers(op)) continue;
@@ -68,20 +86,25 @@ std::vector<Row> contest(const Trials& trials, const Trial& t,
     const bool ran = check_result(judge, t, op, c.backend, rows.back());
     if (options.explain) rows.back().plan = plan_of(t, c.backend);
     if (!ran || !options.time || !can_be_timed(c.backend)) continue;
-    timed.push_back(rows.size() - 1);
-    who.emplace_back(op, c.backend);
+    for (int64_t rank = 0; rank < ranks_of(t, c); ++rank) {
+      entries.push_back({op, c.backend, rank});
+      row_of_entry.push_back(rows.size() - 1);
+    }
   }
-  if (who.empty()) return rows;
-  const std::vector<Timing> times = times_of(t, who);
+  const std::vector<Timing> times = times_of(t, entries);
   double cudnn = NAN;
-  for (size_t i = 0; i < who.size(); ++i) {
-    Row& row = rows[timed[i]];
+  for (size_t i = 0; i < entries.size(); ++i) {
+    Row& row = rows[row_of_entry[i]];
+    if (row.seconds <= times[i].seconds || times[i].seconds == 0) continue;
     row.seconds = times[i].seconds;
     row.low = times[i].low;
     row.high = times[i].high;
-    if (who[i].second == Backend::cudnn) cudnn = row.seconds;
+    if (on_h200(entries[i].backend)) row.share = row.floor / row.seconds;
+    if (entries[i].backend != Backend::cudnn) continue;
+    cudnn = row.seconds;
+    if (options.explain && t.cudnn_plans) row.plan = t.cudnn_plans()[size_t(entries[i].rank)];
   }
-  for (size_t i : timed) rows[i].ratio = cudnn / rows[i].seconds;
+  for (Row& row : rows) row.ratio = cudnn / row.seconds;
   return rows;
 }
 

@@ -3,6 +3,7 @@
 #include <sstream>
 #include "kernels/conv3d/conv3d.h"
 #include "kernels/conv3d/conv3d_cases.h"
+#include "kernels/conv3d/conv3d_cudnn.h"
 #include "kernels/conv3d/conv3d_plan.h"
 #include "kernels/conv3d/conv3d_suite.h"
 #include "tools/compare/conv3d_part.h"
@@ -56,6 +57,15 @@ auto plan_of(Conv3dPass p, const Conv3dOptions& o, const Layer& l, Dtype type) {
   };
 }
 
+/// "eng62_k2=7_k27=1, 4096 bytes of workspace, tensor core": for each that cuDNN ranks high.
+std::vector<std::string> cudnn_plans(const kernels::Conv3dProblem& problem) {
+  std::vector<std::string> all;
+  for (const auto& p : kernels::conv3d_cudnn_plans(problem, most_cudnn_plans))
+    all.push_back(p.name + ", " + std::to_string(p.workspace) + " bytes of workspace" +
+                  (p.notes.empty() ? "" : ", " + p.notes));
+  return all;
+}
+
 void add(const Request& r, const Layer& l, std::vector<Trial>& all) {
   const Dtype type = dtype_of(r.precision);
   Conv3dOptions o = l.options;
@@ -64,6 +74,10 @@ void add(const Request& r, const Layer& l, std::vector<Trial>& all) {
   const int64_t taps = w[1] * w[2] * w[3], pixels = y.size() / std::max<int64_t>(y[4], 1);
   const auto add_pass = [&](Conv3dPass p, Trial t) {
     t.plan = plan_of(p, o, l, type);
+    if (&kernels::conv3d_cudnn_plans)
+      t.cudnn_plans = [problem = kernels::conv3d_fresh_problem(p, o, x, w, type)] {
+        return cudnn_plans(problem);
+      };
     if (t.flop > most_reference_flop) {
       t.parts = conv3d_parts(t.operands.back().shape, p);
       t.run_part = [p, o](const void* op, const Part& part, const Views& v) {

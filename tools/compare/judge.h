@@ -13,7 +13,7 @@ class Judge {
     std::string fault = {};       ///< what is wrong, naming the operand; "" where all is right
   };
   /// `before` and `after`: what the operands held before and after the pass of a backend.
-  Verdict verdict(const std::vector<Array>& before, const std::vector<Array>& after) const;
+  Verdict verdict(Backend, const std::vector<Array>& before, const std::vector<Array>& after) const;
 
  private:
   std::vector<Array> run(std::vector<Array> operands) const;

@@ -24,6 +24,7 @@ struct Row {
   double bytes = 0;    ///< that cannot be spared: inputs read, outputs written
   double floor = NAN;  ///< seconds that an H200 takes at least for these
   double seconds = NAN, low = NAN, high = NAN;  ///< median, 10 % and 90 %
+  double share = NAN;                           ///< floor over seconds; on an H200 alone
   double ratio = NAN;                           ///< cuDNN's seconds over these: above 1 is faster
   std::string note = {};                        ///< what is wrong, or why there is no result
   std::string plan = {};                        ///< how the backend does it, where asked for

@@ -13,8 +13,8 @@ Trial& Trial::reads(const std::string& operand, const Shape& of, Dtype dtype, do
 }
 
 Trial& Trial::reads(const std::string& operand, const Shape& of, Dtype dtype,
-                    std::function<std::vector<double>()> values) {
-  operands.push_back({.name = operand, .shape = of, .dtype = dtype, .values = std::move(values)});
+                    std::function<double(int64_t)> value) {
+  operands.push_back({.name = operand, .shape = of, .dtype = dtype, .value = std::move(value)});
   return *this;
 }
 
@@ -115,9 +115,19 @@ std::array<int64_t, 3> Words::triple(const std::string& key,
   return {s[0], s[1], s[2]};
 }
 
-std::string Words::text(const std::string& key, const std::string& otherwise) {
+double Words::number(const std::string& key, double otherwise) {
   const Word* w = find(key);
-  return w ? w->value : otherwise;
+  if (!w) return otherwise;
+  double value = 0;
+  const char* const end = w->value.data() + w->value.size();
+  const auto [stop, error] = std::from_chars(w->value.data(), end, value);
+  check(error == std::errc() && stop == end, operation_, ": ", key, ": expected a number, got '",
+        w->value, "'");
+  return value;
+}
+
+bool Words::flag(const std::string& key, bool otherwise) {
+  return has(key) ? shape(key, 1)[0] != 0 : otherwise;
 }
 
 void Words::done() const {

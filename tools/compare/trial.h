@@ -34,6 +34,9 @@ constexpr double best_flop(Precision p) {
   return rates[int(p)];
 }
 
+/// Of cuDNN's ranked plans, how many are timed.
+inline constexpr int64_t most_cudnn_plans = 5;
+
 /// A tensor of a trial, laid out as fresh ones are.
 struct Operand {
   enum class Role { input, output, updated };  ///< updated: read and written
@@ -42,9 +45,10 @@ struct Operand {
   Shape shape;
   Dtype dtype = Dtype::f32;
   Role role = Role::input;
-  /// What an input holds: numbers uniform in [low, high), or what `values` gives, in order.
+  /// What an input holds: numbers uniform in [low, high), of integers the whole ones, or value(i)
+  /// for element i, counted row-major.
   double low = -1, high = 1;
-  std::function<std::vector<double>()> values = {};
+  std::function<double(int64_t i)> value = {};
   double bound = 0;  ///< of an output's error, to which narrow types add a unit in the last place
 };
 
@@ -55,10 +59,10 @@ struct Part {
 
 /// One pass of an operation on one shape in one precision.
 struct Trial {
-  std::string pass;
+  std::string pass = {};
   Precision precision = Precision::f32;
-  std::string shape;      ///< as `--shapes` takes it
-  std::string name = {};  ///< of the layer; may be empty
+  std::string shape = {};  ///< as `--shapes` takes it
+  std::string name = {};   ///< of the layer; may be empty
   std::vector<Operand> operands = {};
   std::string reason = {};  ///< for the bounds
   double flop = 0;          ///< two for a multiply-add; 0 where memory alone can bind
@@ -73,11 +77,13 @@ struct Trial {
   std::function<void(const void* op, const Part&, const Views&)> run_part = {};
   /// How the hand-written kernels do it on a GPU; may not be set.
   std::function<std::string(const kernels::Gpu&)> plan = {};
+  /// Those of cuDNN that may serve, the best ranked first; not set where it has no choice.
+  std::function<std::vector<std::string>()> cudnn_plans = {};
 
   Trial& reads(const std::string& name, const Shape& shape, Dtype dtype, double low = -1,
                double high = 1);
   Trial& reads(const std::string& name, const Shape& shape, Dtype dtype,
-               std::function<std::vector<double>()> values);
+               std::function<double(int64_t)> value);
   Trial& writes(const std::string& name, const Shape& shape, Dtype dtype, double bound);
   Trial& updates(const std::string& name, const Shape& shape, Dtype dtype, double bound,
                  double low = -1, double high = 1);
@@ -142,7 +148,8 @@ class Words {
   Shape shape(const std::string& key, int rank = 0, int64_t least = 0);
   std::array<int64_t, 3> triple(const std::string& key, const std::array<int64_t, 3>& otherwise,
                                 int64_t least = 0);
-  std::string text(const std::string& key, const std::string& otherwise);
+  double number(const std::string& key, double otherwise);
+  bool flag(const std::string& key, bool otherwise);  ///< KEY=0 or KEY=1
   void done() const;
 
  private:
@@ -160,6 +167,22 @@ std::string word_of(const std::string& key, const Shape&);
 /// Likewise behind a blank; "" where the numbers are the usual ones.
 std::string word_of(const std::string& key, const std::array<int64_t, 3>&,
                     const std::array<int64_t, 3>& usual);
+
+/// One shape a row of a table of cases, or the one by hand, KEY=.
+template <class Case>
+std::vector<Shape> shapes_of(const Request& r, const std::string& operation,
+                             const std::vector<Case>& cases, Shape Case::*member,
+                             const std::string& key = "x", int rank = 0) {
+  std::vector<Shape> all;
+  if (r.by_hand()) {
+    Words words(operation, r.shapes);
+    all.push_back(words.shape(key, rank));
+    words.done();
+  }
+  for (const Case& c : cases)
+    if (!r.by_hand() && r.wants(c.tag)) all.push_back(c.*member);
+  return all;
+}
 
 /// The distance from 1 to the next number.
 constexpr double epsilon_of(Dtype d) {
