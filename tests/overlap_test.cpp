@@ -181,6 +181,30 @@ TEST_F(Overlap, AFaultIsThatOfItsStepAndNothingIsAppliedBehindIt) {
   }
 }
 
+/// Where draws are told apart by a number that the device is told: the same as the host's.
+TEST_F(Overlap, EachPassDrawsWhatItsNumberSays) {
+  const Tensor ones = full({100}, 1);
+  for (bool overlap : {false, true}) {
+    Training::Setting s = setting(overlap);
+    s.options.accumulate = 2;
+    s.options.epochs = 1;
+    s.options.seed = 9;
+    Training run(set_, s);
+    Job job = run.job();
+    std::vector<Floats> drawn;
+    job.forward = [&](const Tensor& x) {
+      if (grad_mode()) drawn.push_back(to_vector<float>(dropout(ones, 0.5)));
+      return run.net.forward(x);
+    };
+    engine::train::train(job, run.setting.options);
+    ASSERT_EQ(drawn.size(), 6u);
+    for (size_t i = 0; i < drawn.size(); ++i) {
+      const RandomScope random(9, i);
+      EXPECT_EQ(drawn[i], to_vector<float>(dropout(ones, 0.5))) << i;
+    }
+  }
+}
+
 TEST_F(Overlap, AClipIsThatOfItsBatch) {
   Training run(set_, setting(true));
   const Job job = run.job();

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <deque>
 #include <optional>
 #include "engine/random.h"
 #include "engine/train/buffer_guard.h"
@@ -68,7 +67,6 @@ class Trainer {
   RunState state_;  ///< of the steps that are finished
   Step step_;
   const int64_t ahead_;  ///< steps that are enqueued before the one before them is finished
-  std::deque<int64_t> positions_;  ///< in the epoch, behind each step in flight
   /// Clips are mixed in f32.
   Feed feed_{job_.train.recipe(), options_.mixup > 0 ? Dtype::f32 : job_.network.precision()};
   ProgressLine line_;
@@ -109,7 +107,8 @@ void Trainer::run_epoch() {
   for (std::vector<FedBatch> taken; !(taken = next_batches()).empty();) {
     const int64_t step = state_.steps + step_.in_flight();
     step_.enqueue(std::move(taken), step);
-    positions_.push_back(job_.train.position());
+    // Of the step in flight too: a checkpoint is written where none is.
+    state_.epoch_batches = job_.train.position();
     finish_steps(ahead_);
     const bool due = options_.checkpoint_every && (step + 1) % options_.checkpoint_every == 0;
     if (!stopped() && !due) continue;
@@ -140,8 +139,6 @@ void Trainer::finish_step() {
   state_.learning_rate = done.learning_rate;
   ++state_.steps;
   ++state_.epoch_steps;
-  state_.epoch_batches = positions_.front();
-  positions_.pop_front();
   tell_step(done);
   if (line_.due()) line_.show(progress_text());
 }
