@@ -1,6 +1,7 @@
 #include "kernels/local_response_norm/local_response_norm.h"
 #include "kernels/local_response_norm/local_response_norm_cases.h"
 #include "tests/support/device_check.h"
+#include "tests/support/library_check.h"
 
 namespace kinema::test {
 namespace {
@@ -25,6 +26,11 @@ void expect_pass(const std::vector<Array>& arrays, const F& f, const std::vector
                  const std::string& what) {
   expect_op_matches(kernels::local_response_norm_reference, &kernels::local_response_norm_cuda,
                     &kernels::local_response_norm_emulated, arrays, pass_of(f), bounds, what);
+  // There the numbers of the formula are rounded to the type of the tensors.
+  std::vector<double> rounded = bounds;
+  rounded.back() += epsilon_of(arrays.front().view.dtype);
+  expect_library_matches(kernels::local_response_norm_reference,
+                         &kernels::local_response_norm_cudnn, arrays, pass_of(f), rounded, what);
 }
 
 /// Both passes, x and dy lying as `read` says, what is written as `written` does.
@@ -53,6 +59,20 @@ TEST(LocalResponseNormDevice, AgreesWithTheReference) {
     if (std::string(c.tag) != "ci") continue;
     for (Dtype type : device_types) expect_all(c.what, c.x, c.options, type);
   }
+}
+
+/// Elsewhere what cuDNN does not take is left out.
+TEST(LocalResponseNormDevice, CudnnTakesLayersOfAlexNet) {
+  const auto* op = &kernels::local_response_norm_cudnn;
+  if (!has_library(op)) GTEST_SKIP() << "cudnn is not linked: gpu_tests runs it";
+  const LocalResponseNormOptions o{.n = 5, .k = 2, .alpha = 0.1, .beta = 0.75};
+  const auto forward = [&](const LocalResponseNorm& norm, Stream s, const std::vector<View>& v) {
+    norm.forward(s, o, v[0], v[1]);
+  };
+  const Shape x{2, 1, 5, 5, 96};
+  EXPECT_TRUE(expect_library_matches(kernels::local_response_norm_reference, op,
+                                     {random_array(x), Array(x, Dtype::f32)}, pass_of(forward),
+                                     {input, bound_of(o) + eps}, "AlexNet"));
 }
 
 TEST(LocalResponseNormDevice, TakesAnyLayout) {

@@ -7,6 +7,7 @@
 #include "kernels/pool3d/pool3d_cases.h"
 #include "tests/support/conformance.h"
 #include "tests/support/device_check.h"
+#include "tests/support/library_check.h"
 
 namespace kinema::test {
 namespace {
@@ -119,6 +120,52 @@ TEST(Pool3dDevice, GradientsMatchTheReference) {
               },
               {input, bound(c)}, "pool3d.average_grad");
         }
+}
+
+/// Its taps too, where no window holds a NaN or nothing but -infinity.
+TEST(Pool3dDevice, CudnnAgreesWithTheReference) {
+  const auto* library = &kernels::pool3d_cudnn;
+  if (!has_library(library)) GTEST_SKIP() << "cudnn is not linked: gpu_tests runs it";
+  int offered = 0, all = 0;
+  const auto expect = [&](const std::vector<Array>& arrays, const std::vector<double>& bounds,
+                          const std::string& what, const auto& call) {
+    const auto pass = [&](const Pool3d& op) -> Pass {
+      return [&](Stream s, const std::vector<View>& v) { call(op, s, v); };
+    };
+    ++all;
+    offered +=
+        expect_library_matches(kernels::pool3d_reference, library, arrays, pass, bounds, what);
+  };
+  using Views = std::vector<View>;
+  for (const Pool3dCase& c : cases())
+    for (Dtype type : device_types) {
+      const Shape out = pool3d_output(c.options, c.x);
+      const Array x = random_array(c.x, type, 1, 0.5, 1.5),
+                  dy = random_array(out, type, 2, 0.5, 1.5),
+                  dx = random_array(c.x, type, 3, 0.5, 1.5), y(out, type);
+      const Array taps(out, pool3d_taps(c.options));
+      expect({x, y, taps}, {input, 0, 0}, "pool3d.max_forward",
+             [&](const Pool3d& op, Stream s, const Views& v) {
+               op.max_forward(s, c.options, v[0], v[1], v[2]);
+             });
+      expect({x, y}, {input, bound(c)}, "pool3d.average_forward",
+             [&](const Pool3d& op, Stream s, const Views& v) {
+               op.average_forward(s, c.options, v[0], v[1]);
+             });
+      for (bool accumulate : {false, true}) {
+        const double added = bound(c) + (accumulate && is_narrow(type) ? epsilon_of(type) : 0);
+        expect({dy, taps_of(c, Layout::fresh), dx}, {input, input, added}, "pool3d.max_grad",
+               [&](const Pool3d& op, Stream s, const Views& v) {
+                 op.max_grad(s, c.options, v[0], v[1], v[2], accumulate);
+               });
+        expect({dy, dx}, {input, added}, "pool3d.average_grad",
+               [&](const Pool3d& op, Stream s, const Views& v) {
+                 op.average_grad(s, c.options, v[0], v[1], accumulate);
+               });
+      }
+    }
+  // Left out: frames whose rows are padded, and averages over windows beyond the padding.
+  EXPECT_GE(offered, all * 2 / 3) << "of " << all;
 }
 
 TEST(Pool3dDevice, MovesNoMoreThanTheContractSays) {

@@ -10,37 +10,28 @@
 
 namespace kinema::kernels::cudnn {
 
-#define KERNELS_CUDNN_FUNCTIONS(F)           \
-  F(cudnnGetVersion)                         \
-  F(cudnnGetErrorString)                     \
-  F(cudnnGetLastErrorString)                 \
-  F(cudnnCreate)                             \
-  F(cudnnDestroy)                            \
-  F(cudnnSetStream)                          \
-  F(cudnnBackendCreateDescriptor)            \
-  F(cudnnBackendDestroyDescriptor)           \
-  F(cudnnBackendFinalize)                    \
-  F(cudnnBackendSetAttribute)                \
-  F(cudnnBackendGetAttribute)                \
-  F(cudnnBackendExecute)                     \
-  F(cudnnCreateTensorDescriptor)             \
-  F(cudnnDestroyTensorDescriptor)            \
-  F(cudnnSetTensorNdDescriptor)              \
-  F(cudnnCreatePoolingDescriptor)            \
-  F(cudnnDestroyPoolingDescriptor)           \
-  F(cudnnSetPoolingNdDescriptor)             \
-  F(cudnnPoolingForward)                     \
-  F(cudnnPoolingBackward)                    \
-  F(cudnnCreateLRNDescriptor)                \
-  F(cudnnDestroyLRNDescriptor)               \
-  F(cudnnSetLRNDescriptor)                   \
-  F(cudnnLRNCrossChannelForward)             \
-  F(cudnnLRNCrossChannelBackward)            \
-  F(cudnnSoftmaxForward)                     \
-  F(cudnnSoftmaxBackward)                    \
-  F(cudnnBatchNormalizationForwardInference) \
-  F(cudnnBatchNormalizationForwardTraining)  \
-  F(cudnnBatchNormalizationBackward)
+#define KERNELS_CUDNN_FUNCTIONS(F) \
+  F(cudnnGetVersion)               \
+  F(cudnnGetErrorString)           \
+  F(cudnnGetLastErrorString)       \
+  F(cudnnCreate)                   \
+  F(cudnnDestroy)                  \
+  F(cudnnSetStream)                \
+  F(cudnnBackendCreateDescriptor)  \
+  F(cudnnBackendDestroyDescriptor) \
+  F(cudnnBackendFinalize)          \
+  F(cudnnBackendSetAttribute)      \
+  F(cudnnBackendGetAttribute)      \
+  F(cudnnBackendExecute)           \
+  F(cudnnCreateTensorDescriptor)   \
+  F(cudnnDestroyTensorDescriptor)  \
+  F(cudnnSetTensorNdDescriptor)    \
+  F(cudnnCreateLRNDescriptor)      \
+  F(cudnnDestroyLRNDescriptor)     \
+  F(cudnnSetLRNDescriptor)         \
+  F(cudnnLRNCrossChannelForward)   \
+  F(cudnnLRNCrossChannelBackward)  \
+  F(cudnnSoftmaxForward)
 
 #define KERNELS_CUBLASLT_FUNCTIONS(F)     \
   F(cublasLtGetVersion)                   \
@@ -57,8 +48,7 @@ namespace kinema::kernels::cudnn {
   F(cublasLtMatmulPreferenceCreate)       \
   F(cublasLtMatmulPreferenceDestroy)      \
   F(cublasLtMatmulPreferenceSetAttribute) \
-  F(cublasLtMatmulAlgoGetHeuristic)       \
-  F(cublasLtMatmulAlgoConfigGetAttribute)
+  F(cublasLtMatmulAlgoGetHeuristic)
 
 #define KERNELS_MEMBER(name) decltype(&::name) name = nullptr;
 struct Cudnn {

@@ -28,7 +28,7 @@ struct Linear {
   void (*grad_bias)(Stream, View dy, View db, bool accumulate);
 };
 extern const Linear linear_reference, linear_cpu;
-KERNELS_OPTIONAL extern const Linear linear_cuda, linear_emulated;
+KERNELS_OPTIONAL extern const Linear linear_cuda, linear_emulated, linear_cudnn;
 inline constexpr Linear linear_meta = {ignored, ignored, ignored, ignored};
 
 inline const Linear& linear(Backend b) {
@@ -36,6 +36,7 @@ inline const Linear& linear(Backend b) {
                         {.reference = &linear_reference,
                          .cpu = &linear_cpu,
                          .cuda = &linear_cuda,
+                         .cudnn = &linear_cudnn,
                          .emulated = &linear_emulated,
                          .meta = &linear_meta});
 }

@@ -28,7 +28,7 @@ struct LocalResponseNorm {
 };
 extern const LocalResponseNorm local_response_norm_reference, local_response_norm_cpu;
 KERNELS_OPTIONAL extern const LocalResponseNorm local_response_norm_cuda,
-    local_response_norm_emulated;
+    local_response_norm_emulated, local_response_norm_cudnn;
 inline constexpr LocalResponseNorm local_response_norm_meta = {ignored, ignored};
 
 inline const LocalResponseNorm& local_response_norm(Backend b) {
@@ -36,6 +36,7 @@ inline const LocalResponseNorm& local_response_norm(Backend b) {
                                    {.reference = &local_response_norm_reference,
                                     .cpu = &local_response_norm_cpu,
                                     .cuda = &local_response_norm_cuda,
+                                    .cudnn = &local_response_norm_cudnn,
                                     .emulated = &local_response_norm_emulated,
                                     .meta = &local_response_norm_meta});
 }

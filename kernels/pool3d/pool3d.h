@@ -35,7 +35,7 @@ struct Pool3d {
   void (*average_grad)(Stream, const Pool3dOptions&, View dy, View dx, bool accumulate);
 };
 extern const Pool3d pool3d_reference, pool3d_cpu;
-KERNELS_OPTIONAL extern const Pool3d pool3d_cuda, pool3d_emulated;
+KERNELS_OPTIONAL extern const Pool3d pool3d_cuda, pool3d_emulated, pool3d_cudnn;
 inline constexpr Pool3d pool3d_meta = {ignored, ignored, ignored, ignored};
 
 inline const Pool3d& pool3d(Backend b) {
@@ -43,6 +43,7 @@ inline const Pool3d& pool3d(Backend b) {
                         {.reference = &pool3d_reference,
                          .cpu = &pool3d_cpu,
                          .cuda = &pool3d_cuda,
+                         .cudnn = &pool3d_cudnn,
                          .emulated = &pool3d_emulated,
                          .meta = &pool3d_meta});
 }

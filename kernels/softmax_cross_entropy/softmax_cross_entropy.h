@@ -34,7 +34,7 @@ struct SoftmaxCrossEntropy {
 };
 extern const SoftmaxCrossEntropy softmax_cross_entropy_reference, softmax_cross_entropy_cpu;
 KERNELS_OPTIONAL extern const SoftmaxCrossEntropy softmax_cross_entropy_cuda,
-    softmax_cross_entropy_emulated;
+    softmax_cross_entropy_emulated, softmax_cross_entropy_cudnn;
 inline constexpr SoftmaxCrossEntropy softmax_cross_entropy_meta = {ignored, ignored, ignored,
                                                                    ignored};
 
@@ -43,6 +43,7 @@ inline const SoftmaxCrossEntropy& softmax_cross_entropy(Backend b) {
                                      {.reference = &softmax_cross_entropy_reference,
                                       .cpu = &softmax_cross_entropy_cpu,
                                       .cuda = &softmax_cross_entropy_cuda,
+                                      .cudnn = &softmax_cross_entropy_cudnn,
                                       .emulated = &softmax_cross_entropy_emulated,
                                       .meta = &softmax_cross_entropy_meta});
 }
