@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Every operation, a folder under kernels/, has its contract, reference, CPU code, cases, differentiable function and
-test, and beside CUDA code that of a device; the contract documents itself, and the test reads the cases. Sizes and line
-lengths of the style guide are held here too, for all sources."""
+"""Every operation, a folder under kernels/, has its contract, reference, CPU code, cases, differentiable function, test
+and trials, and beside CUDA code a test on the device; the contract documents itself, and test and trials read the cases.
+Sizes and line lengths of the style guide are held here too, for all sources."""
 import pathlib
 import re
 import sys
@@ -18,15 +18,17 @@ def operations(root):
 def check_operation(root, op):
     folder = f"kernels/{op}/{op}"
     needed = [f"{folder}.h", f"{folder}_reference.cpp", f"{folder}_cpu.cpp", f"{folder}_cases.h",
-              f"tests/{op}_test.cpp", f"engine/ops/{op}.h", f"engine/ops/{op}.cpp"]
+              f"tests/{op}_test.cpp", f"tools/compare/{op}_trial.cpp", f"engine/ops/{op}.h",
+              f"engine/ops/{op}.cpp"]
     bad = [f"{op}: {name} is missing" for name in needed if not (root / name).is_file()]
     if bad:
         return bad
     contract = (root / f"{folder}.h").read_text()
     if "///" not in contract or "Errors:" not in contract:
         bad.append(f"{folder}.h: the contract must document formula, shapes and 'Errors:'")
-    if f"{op}_cases" not in (root / f"tests/{op}_test.cpp").read_text():
-        bad.append(f"tests/{op}_test.cpp: must run the shapes of {folder}_cases.h")
+    for name in (f"tests/{op}_test.cpp", f"tools/compare/{op}_trial.cpp"):
+        if f"{op}_cases" not in (root / name).read_text():
+            bad.append(f"{name}: must run the shapes of {folder}_cases.h")
     backends = ["reference", "cpu"]
     if list((root / f"kernels/{op}").glob("*.cu")):
         backends += ["cuda", "emulated"]
