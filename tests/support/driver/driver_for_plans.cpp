@@ -20,26 +20,26 @@ int gives(void** result) {
 
 REFUSES(cuCtxGetCurrent)
 REFUSES(cuCtxGetDevice)
-REFUSES(cuCtxGetLimit) REFUSES(cuCtxPopCurrent) REFUSES(cuCtxPushCurrent) REFUSES(cuDeviceGet)
-    REFUSES(cuDeviceGetAttribute) REFUSES(cuDeviceGetCount) REFUSES(cuDevicePrimaryCtxRelease)
-        REFUSES(cuDevicePrimaryCtxReset) REFUSES(cuDevicePrimaryCtxRetain)
-            REFUSES(cuDriverGetVersion) REFUSES(cuFuncGetAttribute) REFUSES(cuFuncSetAttribute)
-                REFUSES(cuGetErrorName) REFUSES(cuGetErrorString) REFUSES(cuInit)
-                    REFUSES(cuKernelGetAttribute) REFUSES(cuKernelSetAttribute) REFUSES(
-                        cuLaunchCooperativeKernel) REFUSES(cuLaunchKernel) REFUSES(cuLaunchKernelEx)
-                        REFUSES(cuLibraryLoadFromFile) REFUSES(cuLibraryUnload)
-                            REFUSES(cuLinkAddData) REFUSES(cuLinkAddData_v2)
-                                REFUSES(cuLinkAddFile_v2) REFUSES(cuLinkComplete)
-                                    REFUSES(cuLinkCreate) REFUSES(cuLinkCreate_v2)
-                                        REFUSES(cuLinkDestroy) REFUSES(cuMemcpyDtoH_v2)
-                                            REFUSES(cuModuleGetGlobal_v2) REFUSES(cuModuleUnload)
-                                                REFUSES(cuOccupancyMaxActiveBlocksPerMultiprocessor)
-                                                    REFUSES(cuOccupancyMaxPotentialClusterSize)
-                                                        REFUSES(cuStreamGetCtx)
-                                                            REFUSES(cuStreamSynchronize)
-                                                                REFUSES(cuTensorMapEncodeTiled)
+REFUSES(cuCtxGetLimit)
+REFUSES(cuCtxPopCurrent) REFUSES(cuCtxPushCurrent) REFUSES(cuDeviceGet) REFUSES(
+    cuDeviceGetAttribute) REFUSES(cuDeviceGetCount) REFUSES(cuDevicePrimaryCtxRelease)
+    REFUSES(cuDevicePrimaryCtxReset) REFUSES(cuDevicePrimaryCtxRetain) REFUSES(cuDriverGetVersion)
+        REFUSES(cuFuncGetAttribute) REFUSES(cuFuncSetAttribute) REFUSES(cuGetErrorName)
+            REFUSES(cuGetErrorString) REFUSES(cuInit) REFUSES(cuKernelGetAttribute)
+                REFUSES(cuKernelSetAttribute) REFUSES(cuLaunchCooperativeKernel)
+                    REFUSES(cuLaunchKernel) REFUSES(cuLaunchKernelEx) REFUSES(cuLibraryLoadFromFile)
+                        REFUSES(cuLibraryUnload) REFUSES(cuLinkAddData) REFUSES(cuLinkAddData_v2)
+                            REFUSES(cuLinkAddFile_v2) REFUSES(cuLinkComplete) REFUSES(cuLinkCreate)
+                                REFUSES(cuLinkCreate_v2) REFUSES(cuLinkDestroy)
+                                    REFUSES(cuMemcpyDtoH_v2) REFUSES(cuModuleGetGlobal_v2)
+                                        REFUSES(cuModuleUnload)
+                                            REFUSES(cuOccupancyMaxActiveBlocksPerMultiprocessor)
+                                                REFUSES(cuOccupancyMaxPotentialClusterSize)
+                                                    REFUSES(cuStreamGetCtx)
+                                                        REFUSES(cuStreamSynchronize)
+                                                            REFUSES(cuTensorMapEncodeTiled)
 
-                                                                    EXPORTED
+                                                                EXPORTED
     int cuLibraryLoadData(void** library) {
   return gives(library);
 }
