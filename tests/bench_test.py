@@ -53,8 +53,11 @@ class Benchmarks(unittest.TestCase):
 
     def test_a_shape_by_hand_and_what_is_refused(self):
         done = run("--shapes=x=5,64 w=32,64", "--benchmark_list_tests")
-        self.assertNotEqual(done.returncode, 0)  # no text of a convolution
-        self.assertIn("conv3d", done.stderr)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual({n.split(".")[0] for n in done.stdout.split()}, {"linear"})
+        done = run("--shapes=q=1", "--benchmark_list_tests")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--shapes: no operation takes q=1", done.stderr)
         done = run("--size=huge")
         self.assertEqual((done.returncode, done.stderr), (1, "--size: expected small or full, got huge\n"))
 

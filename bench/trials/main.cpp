@@ -86,18 +86,33 @@ Size size_from(const std::string& text) {
   return text == "small" ? Size::small : Size::full;
 }
 
+/// A shape by hand belongs to whatever operations take it. Errors: none does.
+void add_all(Request request) {
+  std::string refusal;
+  bool taken = false;
+  for (const Trials* op : tools::compare::trials())
+    for (const Precision p : {Precision::f32, Precision::tf32, Precision::bf16, Precision::f16})
+      try {
+        request.precision = p;
+        for (const Trial& trial : op->make(request)) {
+          add(*op, trial);
+          taken = true;
+        }
+      } catch (const kernels::Error& e) {
+        if (!request.by_hand()) throw;
+        refusal = e.what();
+      }
+  kernels::check(taken, "--shapes: no operation takes ", request.shapes, "; ", refusal);
+}
+
 int run(int count, char** words) {
   const Settings s = settings_from(count, words);
   const bool gpu = timed_backends()[0] == Backend::cuda;
   if (gpu && !s.list && kernels::runtime_cuda.devices() < 1)
     kernels::fail("gpu_bench: ", kernels::runtime_cuda.missing());
   if (s.serve) return serve(std::cin, std::cout);
-  Request request{.size = size_from(s.size), .shapes = s.shapes};
-  for (const Trials* op : tools::compare::trials())
-    for (const Precision p : {Precision::f32, Precision::tf32, Precision::bf16, Precision::f16}) {
-      request.precision = p;
-      for (const Trial& trial : op->make(request)) add(*op, trial);
-    }
+  const Request request{.size = size_from(s.size), .shapes = s.shapes};
+  add_all(request);
   benchmark::Initialize(&count, words);
   if (benchmark::ReportUnrecognizedArguments(count, words)) return 2;
   return benchmark::RunSpecifiedBenchmarks() ? 0 : 1;
