@@ -82,6 +82,7 @@ int evaluate(const Settings& s) {
   video::SkippedFiles skipped([&](const std::string& text) { s.data.warn(text); });
   video::Loader loader(data, n.recipe,
                        {.batch = std::max<int64_t>(1, s.batch / n.recipe.views()),
+                        .raw = compute.on_gpu,
                         .views_at_once = s.batch,
                         .threads = int(s.workers),
                         .memory_cap_bytes = s.memory_cap_mb << 20,

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include "engine/io/csv.h"
 #include "engine/io/files.h"
 #include "engine/train/predict.h"
@@ -130,10 +131,13 @@ int predict(const Settings& s) {
   Network n = load_network(s.run, s.weights);
   s.views.apply(n.recipe);
   s.views.set_precision(*n.net);
+  std::optional<train::Feed> feed;
+  if (compute.on_gpu) feed.emplace(n.recipe, n.net->precision());
   const train::Predictor predictor{.forward = [&](const Tensor& x) { return n.net->forward(x); },
                                    .recipe = n.recipe,
                                    .average = s.views.rule(n.multi_label),
-                                   .batch = s.batch};
+                                   .batch = s.batch,
+                                   .feed = feed ? &*feed : nullptr};
   if (!s.video.empty()) catch_interrupts();
   std::fprintf(stderr, "predict: %s\n", compute.remark.c_str());
   Job job(s, n, predictor);

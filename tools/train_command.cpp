@@ -31,7 +31,7 @@ struct Settings {
   DeviceSettings device;
   int64_t epochs = 0, batch = 16, seed = 1, threads = 0, workers = 2, eval_every = 1;
   int64_t memory_cap_mb = 512, cache_mb = 512, checkpoint_every = 0, keep = 2;
-  bool quiet = false;
+  bool quiet = false, graph = true;
   std::string average = "softmax";
 };
 
@@ -94,12 +94,13 @@ Source source_of(const Settings& s, const TrainingData& data, const ResumedRun& 
           s.data.frame_cache(), video::SkippedFiles(warn, folder / "skipped.csv")};
 }
 
-video::LoaderOptions loader_options(const Settings& s, Source& source, bool training,
-                                    int64_t views) {
+video::LoaderOptions loader_options(const Settings& s, Source& source, bool training, int64_t views,
+                                    const Compute& compute) {
   return {.batch = training ? s.batch : std::max<int64_t>(1, s.batch / views),
           .training = training,
           .shuffle = training,
           .seed = uint64_t(s.seed),
+          .raw = compute.on_gpu,
           .views_at_once = s.batch,
           .threads = int(s.workers),
           .memory_cap_bytes = s.memory_cap_mb << 20,
@@ -179,6 +180,7 @@ train::TrainOptions train_options(const Settings& s, const Network& network, int
                         .average = network.multi_label     ? train::Average::sigmoid
                                    : s.average == "logits" ? train::Average::logits
                                                            : train::Average::softmax,
+                        .graph = s.graph,
                         .quiet = s.quiet,
                         .stop = interrupted};
   s.learning.apply(o);
@@ -199,9 +201,9 @@ int run_training(Settings& s, Options& options) {
   video::Recipe training = network.recipe;
   if (network.model->training_frames) training.frames = network.model->training_frames;
   Source source = source_of(s, data, old);
-  video::Loader clips(data.train, training, loader_options(s, source, true, 1));
+  video::Loader clips(data.train, training, loader_options(s, source, true, 1, compute));
   video::Loader held_out(data.held_out, network.recipe,
-                         loader_options(s, source, false, network.recipe.views()));
+                         loader_options(s, source, false, network.recipe.views(), compute));
   const int64_t steps = s.learning.steps_of(clips.batches()), epochs = epochs_for(s.epochs, steps);
   network.net->checkpoint_activations(s.learning.checkpoint_activations);
   const engine::Dtype precision = precision_from(s.learning.dtype);
@@ -278,6 +280,8 @@ std::function<int()> define(Options& options) {
   options.add("--memory-cap-mb", s->memory_cap_mb, "MB of clips that wait for the network", 1,
               most_megabytes);
   options.add("--cache-mb", s->cache_mb, "MB of decoded videos kept", 0, most_megabytes);
+  options.add_flag("--graph", s->graph,
+                   "on a GPU, run steps as one graph in place of kernel by kernel: the same bits");
   options.add_flag("--quiet", s->quiet, "no progress line");
   options.add_config();
   return [s, &options] { return run_training(*s, options); };

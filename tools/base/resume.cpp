@@ -16,9 +16,10 @@ namespace {
 /// user is warned. The folders of videos are
 /// among them because videos may have moved; check_same_data() sees to it that they are the same.
 constexpr const char* free_options[] = {
-    "resume", "data",  "val",         "threads",          "workers",       "cache-mb",
-    "quiet",  "keep",  "config",      "checkpoint-every", "memory-cap-mb", "root",
-    "split",  "index", "frame-cache", "classes",          "device",        "backend"};
+    "resume",        "data",   "val",     "threads", "workers",
+    "cache-mb",      "quiet",  "keep",    "config",  "checkpoint-every",
+    "memory-cap-mb", "root",   "split",   "index",   "frame-cache",
+    "classes",       "device", "backend", "graph"};
 /// What says where the run is, not what it does.
 constexpr const char* own_options[] = {"resume", "run", "config"};
 constexpr const char* path_options[] = {"data",  "val",     "weights",    "root",
