@@ -22,7 +22,7 @@ KINEMA = """case "$1" in
 doctor) echo "all is well" ;;
 compare) echo '[{"ok": true, "ratio": 0.5}, {"ok": true, "ratio": 2.0}, {"ok": true, "ratio": null}]' ;;
 generate) echo made ;;
-train) while [ "$1" != --run ]; do shift; done; mkdir -p "$2"; echo weights > "$2/last.safetensors"; sleep 0.3
+train) while [ "$1" != --run ]; do shift; done; mkdir -p "$2"; printf '\\x02\\0\\0\\0\\0\\0\\0\\0{}weights' > "$2/last.safetensors"; sleep 0.3
   echo "24 epochs: top-1 98.0%, best 98.5% in epoch 24" ;;
 esac"""
 
@@ -97,7 +97,7 @@ class GpuScript(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
 
     def test_weights_that_differ_and_learning_that_fails_are_seen(self):
-        other = KINEMA.replace("echo weights", "echo $2").replace("best 98.5%", "best 60.0%")
+        other = KINEMA.replace("{}weights'", "{}'\"$2\"").replace("best 98.5%", "best 60.0%")
         done, steps, _ = self.check(kinema=other)
         self.assertEqual(done.returncode, 1)
         self.assertEqual(steps["graph replay"]["verdict"], "FAILED")
