@@ -72,6 +72,20 @@ class Devices(unittest.TestCase):
             self.assertTrue(all(0 < loss < 4 for loss in self.losses(dtype)), dtype)
         self.assertNotEqual(self.losses("tf32"), self.losses("bf16"))
 
+    def test_plans_from_a_file(self):
+        plans = self.root / "plans.txt"
+        plans.write_text("forward 1,8,32,32,3 12,3,3,3,3 pad=1,1,1 : algorithm=none\n")
+        code, _, error = self.train("planned", "--backend", "emulated", "--conv3d-plans", plans)
+        self.assertEqual(code, 1)
+        self.assertIn("plans.txt:1", error)
+        plans.write_text("# nothing is overridden\n")
+        code, _, error = self.train("planned", "--backend", "emulated", "--conv3d-plans", plans, "--epochs", 1)
+        self.assertEqual(code, 0, error)
+        config = json.loads((self.root / "planned/config.json").read_text())
+        self.assertEqual(config["conv3d_plans"], "# nothing is overridden\n")
+        code, _, error = self.train("unplanned", "--device", "cpu", "--conv3d-plans", plans)
+        self.assertEqual((code, error), (2, "kinema: --conv3d-plans is for GPUs and their emulation\n"))
+
     def test_without_a_gpu(self):
         code, _, error = self.train("fallback")
         self.assertEqual(code, 0)

@@ -1,6 +1,7 @@
 // labels: emulated
 // Whole trainings on a GPU, which the emulation is: its memory, its stream, one step in flight.
 #include "engine/gpu.h"
+#include "kernels/device/emulation/stream.h"
 #include "tests/support/training.h"
 
 namespace kinema::test {
@@ -76,6 +77,31 @@ TEST_F(GpuTraining, AFaultIsNamedAndNothingApplied) {
             "before it; try a lower --lr or --clip-norm");
   EXPECT_EQ(gpu->weights(), before);
   EXPECT_EQ(gpu->statistics(), statistics);
+}
+
+/// Whatever the run holds on the device is let go without a word, and no checkpoint is written.
+TEST_F(GpuTraining, ALostDeviceLeavesTheLastCheckpoint) {
+  namespace emulation = kernels::device::emulation;
+  const Folder where;
+  RunFolder folder(where / "run", {});
+  Training::Setting s = setting();
+  s.options.epochs = 2;
+  int steps = 0;
+  s.after_step = [&] {
+    const auto fault = [] { kernels::fail("kernel: an illegal address"); };
+    if (++steps == 4) emulation::enqueue(current_stream(), fault);
+  };
+  {
+    const auto gpu = made(Device::gpu, s);
+    EXPECT_THROW(gpu->go(&folder), kernels::DeviceLost);
+  }
+  emulation::reset_device();
+  Checkpoint checkpoint = read_checkpoint(where / "run/last.safetensors");
+  EXPECT_EQ(checkpoint.run["progress"]["step"], 3);
+  s.after_step = [] {};
+  const auto again = made(Device::gpu, s);
+  again->go(nullptr, &checkpoint);
+  EXPECT_EQ(again->result.steps, 6);
 }
 
 TEST_F(GpuTraining, IsTakenUpAgainBitForBit) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include "engine/data/loader.h"
 #include "engine/train/trainer.h"
+#include "kernels/base/runtime.h"
 #include "tools/base/command.h"
 #include "tools/base/data_settings.h"
 #include "tools/base/device_settings.h"
@@ -147,6 +148,7 @@ nlohmann::json configuration(const Network& network, const Options& given, const
        {std::pair("training", &data.train), {"evaluation", &data.held_out}})
     config["data"][part] = {{"videos", set->samples.size()}, {"digest", video::digest(*set)}};
   config["device"] = compute.device;
+  if (!compute.conv3d_plans.empty()) config["conv3d_plans"] = compute.conv3d_plans;
   config["schedule"] = to_json(schedule);
   config["random"] = {{"generator", "Philox 4x32-10 of seed, step and place"}, {"seed", s.seed}};
   return config;
@@ -189,6 +191,14 @@ train::TrainOptions train_options(const Settings& s, const Network& network, int
   return o;
 }
 
+/// What is said of a device that failed for good, of whose run the last checkpoint stands.
+[[noreturn]] void fail_on(const kernels::DeviceLost& lost, const fs::path& folder) {
+  std::error_code failed;
+  const bool kept = fs::exists(folder / "last.safetensors", failed);
+  engine::fail(lost.what(), kept ? "; the last checkpoint stands: go on with --resume " : "",
+               kept ? folder.string() : "");
+}
+
 int run_training(Settings& s, Options& options) {
   ResumedRun old;
   if (!s.resume.empty()) old = take_up(s.resume, options);
@@ -228,23 +238,27 @@ int run_training(Settings& s, Options& options) {
                              epochs);
   train::LossScale scale;
   const bool scaled = precision == engine::Dtype::f16;
+  const train::Job job{
+      .network = *network.net,
+      .forward = [&](const Tensor& x) { return network.net->forward(x); },
+      .arena = arena,
+      .optimiser = *optimiser,
+      .ema = ema.get(),
+      .loss_scale = scaled ? &scale : nullptr,
+      .learning_rate = schedule,
+      .train = clips,
+      .held_out = held_out,
+      .folder = folder.get(),
+      .description = config,
+      .listeners = {log.get()},
+      .parts = scaled ? std::vector<train::Stateful*>{&scale} : std::vector<train::Stateful*>{},
+      .resume = old.checkpoint ? &*old.checkpoint : nullptr};
   const train::TrainResult result = log->watch([&] {
-    return train::train(
-        {.network = *network.net,
-         .forward = [&](const Tensor& x) { return network.net->forward(x); },
-         .arena = arena,
-         .optimiser = *optimiser,
-         .ema = ema.get(),
-         .loss_scale = scaled ? &scale : nullptr,
-         .learning_rate = schedule,
-         .train = clips,
-         .held_out = held_out,
-         .folder = folder.get(),
-         .description = config,
-         .listeners = {log.get()},
-         .parts = scaled ? std::vector<train::Stateful*>{&scale} : std::vector<train::Stateful*>{},
-         .resume = old.checkpoint ? &*old.checkpoint : nullptr},
-        choices);
+    try {
+      return train::train(job, choices);
+    } catch (const kernels::DeviceLost& lost) {
+      fail_on(lost, folder->path());
+    }
   });
   say_result(result, s, data, folder->path());
   return result.interrupted ? interrupted_exit() : 0;

@@ -1,11 +1,14 @@
 #include "tools/base/device_settings.h"
 #include <algorithm>
 #include <charconv>
+#include <fstream>
+#include <iterator>
 #include <sstream>
 #include "engine/gpu.h"
 #include "engine/io/text.h"
 #include "engine/math_mode.h"
 #include "engine/policy.h"
+#include "kernels/conv3d/conv3d_plan_file.h"
 #include "operations.h"
 
 namespace kinema::tools {
@@ -72,6 +75,11 @@ Place place_of(const std::string& name) {
   return p;
 }
 
+std::string text_of(const std::string& file) {
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
 void check_together(const Place& place, const std::vector<Choice>& choices) {
   const auto any = [&](auto which) {
     return std::any_of(choices.begin(), choices.end(),
@@ -109,6 +117,8 @@ void DeviceSettings::declare(Options& options) {
   options.add("--backend", backend,
               "by which kernels: cuda, cudnn, emulated (the GPU's kernels on the CPU), cpu, "
               "reference; OPERATION=BACKEND for one operation; several by commas");
+  options.add("--conv3d-plans", conv3d_plans,
+              "file that overrides how the GPU's kernels share out convolutions, a line a layer");
 }
 
 Compute DeviceSettings::enter(bool tf32) const {
@@ -136,6 +146,11 @@ Compute DeviceSettings::enter(bool tf32) const {
   c.remark = c.on_gpu ? "on " + name : "on the CPU" + (missing.empty() ? "" : " (" + missing + ")");
   for (const Choice& choice : choices) c.open<engine::BackendScope>(choice.backend, choice.op);
   if (tf32) c.open<engine::Tf32Scope>();
+  if (!conv3d_plans.empty()) {
+    usage(c.on_gpu, "--conv3d-plans is for GPUs and their emulation");
+    c.open<kernels::Conv3dPlanFileScope>(conv3d_plans);
+    c.conv3d_plans = text_of(conv3d_plans);
+  }
   return c;
 }
 

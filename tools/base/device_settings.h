@@ -14,9 +14,10 @@ class Compute {
   Compute& operator=(Compute&&) = delete;
   ~Compute();
 
-  bool on_gpu = false;  ///< or on its emulation
-  std::string device;   ///< for the record of a run: "cpu", "NVIDIA H200, cuda"
-  std::string remark;   ///< for the user: "on NVIDIA H200", "on the CPU (no NVIDIA driver ...)"
+  bool on_gpu = false;       ///< or on its emulation
+  std::string device;        ///< for the record of a run: "cpu", "NVIDIA H200, cuda"
+  std::string conv3d_plans;  ///< likewise: the lines of the file of plans, where there is one
+  std::string remark;  ///< for the user: "on NVIDIA H200", "on the CPU (no NVIDIA driver ...)"
 
   /// Keeps a scope open until this ends; scopes end in the reverse order.
   template <class Scope, class... Args>
@@ -30,7 +31,7 @@ class Compute {
 
 /// Options that subcommands share: where a network computes, and by which kernels.
 struct DeviceSettings {
-  std::string device = "auto", backend;
+  std::string device = "auto", backend, conv3d_plans;
 
   void declare(Options& options);
   /// Takes the device into use. `tf32`: products of f32 may be TF32.

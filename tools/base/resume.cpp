@@ -22,8 +22,8 @@ constexpr const char* free_options[] = {
     "classes",       "device", "backend", "graph"};
 /// What says where the run is, not what it does.
 constexpr const char* own_options[] = {"resume", "run", "config"};
-constexpr const char* path_options[] = {"data",  "val",     "weights",    "root",
-                                        "split", "classes", "frame-cache"};
+constexpr const char* path_options[] = {"data",  "val",     "weights",     "root",
+                                        "split", "classes", "frame-cache", "conv3d-plans"};
 
 template <size_t n>
 bool among(const std::string& key, const char* const (&keys)[n]) {
@@ -121,8 +121,8 @@ void warn_of_differences(const json& then, const json& now) {
                                a.is_string() ? a.get<std::string>() : a.dump(),
                                b.is_string() ? b.get<std::string>() : b.dump());
   };
-  for (const char* key : {"device", "threads", "instructions"})
-    compare(key, then.value(key, json()), now[key]);
+  for (const char* key : {"device", "conv3d_plans", "threads", "instructions"})
+    compare(key, then.value(key, json()), now.value(key, json()));
   for (const auto& [name, version] : now["versions"].items())
     compare(name, then.value("versions", json::object()).value(name, json()), version);
   if (!differences.empty())
