@@ -32,7 +32,7 @@ class GpuScript(unittest.TestCase):
         home = tempfile.TemporaryDirectory()
         self.addCleanup(home.cleanup)
         self.home = pathlib.Path(home.name)
-        self.programs = {"nvidia-smi": SMI, "gpu_tests": TESTS, "kinema": KINEMA, "gpu_goldens": "echo '{}' > $1",
+        self.programs = {"nvidia-smi": SMI, "gpu_tests": TESTS, "kinema": KINEMA, "gpu_goldens": "echo '{}' > $1", "gpu_bench": "exit 1",
                          "compute-sanitizer": "echo '========= ERROR SUMMARY: 0 errors'"}
 
     def check(self, *options, **changed):
@@ -44,7 +44,8 @@ class GpuScript(unittest.TestCase):
                 path.write_text(f"#!/bin/bash\n{text}\n")
                 path.chmod(path.stat().st_mode | stat.S_IXUSR)
         env = dict(os.environ, PATH=f"{self.home}/bin:/usr/bin:/bin")
-        done = subprocess.run([sys.executable, SCRIPT, self.home / "bin", "--out", self.home / "out", *options],
+        # -S -I: without packages, so that PyTorch is left out wherever this runs.
+        done = subprocess.run([sys.executable, "-S", "-I", SCRIPT, self.home / "bin", "--out", self.home / "out", *options],
                               capture_output=True, text=True, env=env)
         report = json.loads((self.home / "out/report.json").read_text())
         return done, {s["step"]: s for s in report.get("steps", [])}, report
@@ -53,6 +54,7 @@ class GpuScript(unittest.TestCase):
         done, steps, report = self.check()
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(report["gpu"]["name"], "NVIDIA Test")
+        self.assertEqual(steps.pop("PyTorch")["said"], "this Python has no torch")
         self.assertEqual({s["verdict"] for s in steps.values()}, {"ok"})
         self.assertEqual(steps["compare"]["said"], "3 rows, 0 wrong; ratio to cuDNN: least 0.50, median 2.00")
         self.assertEqual(steps["train"]["top1"], 98.5)
@@ -61,7 +63,7 @@ class GpuScript(unittest.TestCase):
         # The table is the last that is said, and stands in the report too.
         table = done.stdout[done.stdout.index("step "):].strip()
         self.assertTrue((self.home / "out/report.txt").read_text().strip().endswith(table))
-        self.assertEqual(len(table.splitlines()), 1 + len(steps))
+        self.assertEqual(len(table.splitlines()), 2 + len(steps))
 
     def test_without_a_gpu(self):
         done, steps, report = self.check(nvidia_smi="exit 9")
@@ -83,7 +85,8 @@ class GpuScript(unittest.TestCase):
 
     def test_what_dies_or_passes_nothing_is_no_success(self):
         _, steps, _ = self.check(gpu_tests="kill -SEGV $$", kinema="exit 3", gpu_goldens="exit 4")
-        self.assertEqual({name: s["verdict"] for name, s in steps.items() if name != "compute-sanitizer"},
+        self.assertEqual({name: s["verdict"] for name, s in steps.items()
+                          if name not in ("compute-sanitizer", "PyTorch")},
                          dict.fromkeys(["doctor", "conformance", "goldens", "kernels", "compare", "generate motion", "train, graph",
                                         "train, eager", "train"], "FAILED"))
         self.assertIn("died (-11)", steps["kernels"]["said"])

@@ -8,6 +8,7 @@ import argparse
 import concurrent.futures
 import datetime
 import importlib.metadata
+import importlib.util
 import json
 import os
 import pathlib
@@ -186,6 +187,16 @@ def compare(report, kinema, out, full, env):
     report.add("compare", "FAILED" if wrong or not rows else verdict_of(status), said, seconds)
 
 
+def peers(report, bench, full, env):
+    """Convolutions, pooling, norms and products beside PyTorch's, where that is there."""
+    script = pathlib.Path(__file__).resolve().parent.parent / "bench/peers/peers.py"
+    if importlib.util.find_spec("torch") is None:
+        return report.add("PyTorch", "left out", "this Python has no torch")
+    more = ["--shapes", "suite"] if full else ["--ops", "conv3d", "--precisions", "bf16"]
+    run_program(report, "PyTorch", [sys.executable, script, bench, "--out", report.out / "peers", *more],
+                7200 if full else 120, env)
+
+
 class Utilisation:
     """Samples how much of its time the GPU runs kernels, in percent, while a block runs."""
 
@@ -267,6 +278,7 @@ def main():
     run_tests(report, "kernels", tests, f"*-{CONFORMANCE}", 3600 if a.full else 150, env, shards)
     compare(report, kinema, a.out, a.full, env)
     train(report, kinema, env)
+    peers(report, program(a.programs, "gpu_bench"), a.full, env)
     sanitize(report, tests, env)
     print(f"\n{report.head()}{report.table()}")
     return any(s["verdict"] == "FAILED" for s in report.steps)
