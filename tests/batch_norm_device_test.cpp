@@ -3,6 +3,7 @@
 #include "kernels/batch_norm/batch_norm.h"
 #include "kernels/batch_norm/batch_norm_cases.h"
 #include "tests/support/device_check.h"
+#include "tests/support/library_check.h"
 
 namespace kinema::test {
 namespace {
@@ -75,7 +76,16 @@ const Variant variants[] = {{true, true, true},   {false, true, false}, {true, f
                             {false, false, true}, {true, true, false},  {true, false, true},
                             {false, true, true},  {false, false, false}};
 
-void expect_forward(const Shape& shape, Dtype type, const Variant& v, const Layouts& l = fresh) {
+/// A call of a pass, and by how much what it writes may err.
+struct Call {
+  std::vector<Array> arrays;
+  Use use;
+  std::vector<double> bounds;
+  std::string what;
+};
+void expect(const Call& c) { expect_pass(c.arrays, c.use, c.bounds, c.what); }
+
+Call forward_call(const Shape& shape, Dtype type, const Variant& v, const Layouts& l = fresh) {
   const Shape channels{shape[-1]};
   std::vector<Array> a{number(shape, 2, 0.5, 2),
                        number(shape, 3),
@@ -89,12 +99,15 @@ void expect_forward(const Shape& shape, Dtype type, const Variant& v, const Layo
   const double bound = bound_of(shape), running = v.training ? bound : input;
   std::vector<double> bounds{input, input, running, running, bound, bound, input, bound};
   if (v.residual) bounds.push_back(input);
-  const auto use = [&v](const BatchNorm& op, Stream s, const std::vector<View>& t) {
+  const auto use = [v](const BatchNorm& op, Stream s, const std::vector<View>& t) {
     (v.training ? op.train_forward : op.infer_forward)(s, {}, t[6], {t[0], t[1], t[2], t[3]},
                                                        {v.residual ? t[8] : View{}, v.relu}, t[7],
                                                        {t[4], t[5]});
   };
-  expect_pass(a, use, bounds, text(v.training ? "training" : "inference", shape, type));
+  return {a, use, bounds, text(v.training ? "training" : "inference", shape, type)};
+}
+void expect_forward(const Shape& shape, Dtype type, const Variant& v, const Layouts& l = fresh) {
+  expect(forward_call(shape, type, v, l));
 }
 
 enum class Mask { none, from_x, from_y };
@@ -107,7 +120,7 @@ struct Wanted {
   int targets, accumulated = 0;
 };
 
-void expect_grad(const Shape& shape, Dtype type, const Wanted& w, const Layouts& l = fresh) {
+Call grad_call(const Shape& shape, Dtype type, const Wanted& w, const Layouts& l = fresh) {
   std::vector<Array> a{number(shape, 2, 0.5, 2),
                        number(shape, 3),
                        number(shape, 4, -0.2, 0.2),
@@ -126,7 +139,7 @@ void expect_grad(const Shape& shape, Dtype type, const Wanted& w, const Layouts&
     a.push_back(filled ? random_array(of, as, 8 + uint64_t(i), -1, 1, at) : Array(of, as, at));
     bounds.push_back(bound_of(shape));
   }
-  const auto use = [&](const BatchNorm& op, Stream s, const std::vector<View>& t) {
+  const auto use = [w, first](const BatchNorm& op, Stream s, const std::vector<View>& t) {
     const View y = w.mask == Mask::from_y ? t[6] : View{};
     size_t next = first;
     BatchNormTarget to[4];
@@ -136,9 +149,12 @@ void expect_grad(const Shape& shape, Dtype type, const Wanted& w, const Layouts&
         s, {t[4], t[0], t[1], t[2], t[3], y, w.mask != Mask::none}, t[5],
         {to[0], to[1], to[2], to[3]});
   };
-  expect_pass(a, use, bounds,
-              text(w.training ? "train_grad" : "infer_grad", shape, type) + " targets " +
-                  std::to_string(w.targets) + " mask " + std::to_string(int(w.mask)));
+  return {a, use, bounds,
+          text(w.training ? "train_grad" : "infer_grad", shape, type) + " targets " +
+              std::to_string(w.targets) + " mask " + std::to_string(int(w.mask))};
+}
+void expect_grad(const Shape& shape, Dtype type, const Wanted& w, const Layouts& l = fresh) {
+  expect(grad_call(shape, type, w, l));
 }
 
 TEST(BatchNormDevice, ForwardAgreesWithTheReference) {
@@ -178,6 +194,39 @@ TEST(BatchNormDevice, TakesAnyLayout) {
           expect_grad(shape, type, {training, Mask::from_y, 15}, l);
           expect_grad(shape, type, {training, Mask::from_x, 7, 1}, l);
         }
+}
+
+/// Running statistics too: two rows tell a variance divided by 1 from one divided by 2.
+TEST(BatchNormDevice, CudnnAgreesWithTheReference) {
+  const auto* library = &kernels::batch_norm_cudnn;
+  if (!has_library(library)) GTEST_SKIP() << "cudnn is not linked: gpu_tests runs it";
+  int offered = 0, all = 0;
+  const auto expect_library = [&](Call c, double rounded) {
+    // Sums run in f32 in an order of its own: 1e-5, as convolutions have.
+    for (double& bound : c.bounds)
+      if (bound != input) bound = std::max(bound, 1e-5) + rounded;
+    const auto pass = [&](const BatchNorm& op) { return pass_of(op, c.use); };
+    ++all;
+    offered += expect_library_matches(kernels::batch_norm_reference, library, c.arrays, pass,
+                                      c.bounds, c.what);
+  };
+  // Types go round: cuDNN compiles each plan.
+  int turn = 0;
+  for (const Shape& shape : cases()) {
+    const Dtype type = device_types[turn++ % 3];
+    for (const Variant& v : variants) expect_library(forward_call(shape, type, v), 0);
+    for (Mask mask : {Mask::none, Mask::from_x, Mask::from_y})
+      for (int targets : {15, 1, 6, 9})
+        for (bool accumulate : {false, true}) {
+          const int wanted = mask == Mask::from_x ? targets & 7 : targets;
+          // What is added to dx is rounded before.
+          const double rounded = accumulate && kernels::is_narrow(type) ? epsilon_of(type) : 0;
+          expect_library(grad_call(shape, type, {true, mask, wanted, accumulate ? wanted : 0}),
+                         rounded);
+        }
+  }
+  // Left out: frames, and training with a residual and no ReLU.
+  EXPECT_GE(offered, all * 3 / 4) << "of " << all;
 }
 
 TEST(BatchNormDevice, FewAndManyChannels) {

@@ -72,7 +72,7 @@ struct BatchNorm {
   void (*infer_grad)(Stream, const BatchNormKept&, View dy, const BatchNormTargets&);
 };
 extern const BatchNorm batch_norm_reference, batch_norm_cpu;
-KERNELS_OPTIONAL extern const BatchNorm batch_norm_cuda, batch_norm_emulated;
+KERNELS_OPTIONAL extern const BatchNorm batch_norm_cuda, batch_norm_cudnn, batch_norm_emulated;
 inline constexpr BatchNorm batch_norm_meta = {ignored, ignored, ignored, ignored, ignored};
 
 inline const BatchNorm& batch_norm(Backend b) {
@@ -80,6 +80,7 @@ inline const BatchNorm& batch_norm(Backend b) {
                            {.reference = &batch_norm_reference,
                             .cpu = &batch_norm_cpu,
                             .cuda = &batch_norm_cuda,
+                            .cudnn = &batch_norm_cudnn,
                             .emulated = &batch_norm_emulated,
                             .meta = &batch_norm_meta});
 }
