@@ -1,8 +1,8 @@
 // Batch normalisation by cuDNN's norm operations, in training, and by its fused element-wise ones
 // in inference. What cuDNN does otherwise:
 //   tensors without gaps alone, whose rows are a multiple of 16 bytes (zero lanes are shown as
-//   channels); no residual without a ReLU in training: else Unsupported. Neither statistics nor
-//   infer_grad: no engine leaves the sums of either.
+//   channels); no residual without a ReLU in training: else Unsupported
+//   statistics and infer_grad, whose sums are no part of a norm operation, are missing
 //   running variances are documented without the factor M / (M - 1), which its older functions
 //   apply; the test on a GPU holds them against the reference
 //   a gradient under ReLU without y computes the sign as cuDNN's inference does: an output within
@@ -73,6 +73,7 @@ class Numbers : public Place {
               in_place && callers.shape[0] == l.x.size[1] ? 0
                                                           : l.x.size[1] * int64_t(sizeof(float))) {}
 };
+/// Numbers that cuDNN reads.
 class Given : public Numbers {
  public:
   Given(Stream stream, const View& callers, const NormLayer& l) : Numbers(stream, callers, l) {
