@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <regex>
 #include <sstream>
 #include "kernels/base/error.h"
 #include "tests/support/golden.h"
@@ -52,17 +52,39 @@ std::string runs_of(const std::vector<int64_t>& values) {
   return text;
 }
 
+namespace {
+
+struct Run {
+  int64_t first = 0, step = 0, count = 1;
+};
+
+/// "7", "7*3" (7 7 7), "7+2*3" (7 9 11).
+Run run_of(const std::string& word) {
+  Run run;
+  const char *at = word.data(), *const end = at + word.size();
+  const auto number = [&](int64_t& to) {
+    const auto [behind, wrong] = std::from_chars(at, end, to);
+    at = behind;
+    return wrong == std::errc();
+  };
+  bool good = number(run.first);
+  if (good && at != end) {
+    if (*at == '+') good = ++at != end && *at != '-';  // from_chars takes no plus
+    if (*at != '*') good = good && number(run.step);
+    good = good && at != end && *at++ == '*' && number(run.count);
+  }
+  check(good && at == end && run.count > 0, "golden: expected a run of values, got ", word);
+  return run;
+}
+
+}  // namespace
+
 std::vector<int64_t> values_of(const std::string& runs) {
-  static const std::regex run(R"((-?\d+)(([+-]\d+)?\*(\d+))?)");
   std::vector<int64_t> values;
   std::istringstream in(runs);
   for (std::string word; in >> word;) {
-    std::smatch parts;
-    check(std::regex_match(word, parts, run), "golden: expected a run of values, got ", word);
-    const int64_t step = parts[3].matched ? std::stoll(parts[3]) : 0;
-    const int64_t count = parts[4].matched ? std::stoll(parts[4]) : 1;
-    check(count > 0, "golden: expected a run of values, got ", word);
-    for (int64_t i = 0; i < count; ++i) values.push_back(std::stoll(parts[1]) + i * step);
+    const Run run = run_of(word);
+    for (int64_t i = 0; i < run.count; ++i) values.push_back(run.first + i * run.step);
   }
   return values;
 }

@@ -4,11 +4,12 @@
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <set>
 #include <sstream>
+#include <string_view>
 #include <vector>
 #include "kernels/base/runtime.h"
 
@@ -103,6 +104,31 @@ std::vector<std::string> device_command(const fs::path& from, const fs::path& to
           to.string()};
 }
 
+/// The names in "KERNELS_DEVICE(name) =", of any spacing.
+std::set<std::string> constants_in(const std::string& text) {
+  constexpr std::string_view macro = "KERNELS_DEVICE";
+  std::set<std::string> names;
+  for (size_t at = 0; (at = text.find(macro, at)) != std::string::npos;) {
+    at += macro.size();
+    const auto skip = [&] {
+      while (at < text.size() && std::isspace(static_cast<unsigned char>(text[at]))) ++at;
+    };
+    const auto sign = [&](char c) {
+      skip();
+      return at < text.size() && text[at] == c && ++at;
+    };
+    if (!sign('(')) continue;
+    skip();
+    const size_t begin = at;
+    while (at < text.size() &&
+           (std::isalnum(static_cast<unsigned char>(text[at])) || text[at] == '_'))
+      ++at;
+    const std::string name = text.substr(begin, at - begin);
+    if (sign(')') && sign('=')) names.insert(name);
+  }
+  return names;
+}
+
 }  // namespace
 
 std::string operation_of_kernel(const std::string& file) {
@@ -111,10 +137,7 @@ std::string operation_of_kernel(const std::string& file) {
   std::ostringstream text;
   text << in.rdbuf();
   const std::string all = text.str();
-  const std::regex constant(R"(KERNELS_DEVICE\s*\(\s*(\w+)\s*\)\s*=)");
-  std::set<std::string> names;
-  for (std::sregex_iterator i(all.begin(), all.end(), constant), end; i != end; ++i)
-    names.insert((*i)[1]);
+  const std::set<std::string> names = constants_in(all);
   check(names.size() == 1, "compare: --kernel: expected one constant in ", file,
         ", as in `const Lerp KERNELS_DEVICE(lerp) = {...}`, got ", names.size());
   return *names.begin();
