@@ -1,6 +1,9 @@
 #include "kernels/device/host_state.h"
 #include "kernels/device/launch.h"
-#if !KERNELS_CUDA
+#if KERNELS_CUDA
+#include <map>
+#include <mutex>
+#else
 #include "kernels/device/emulation/stream.h"
 #endif
 
@@ -47,6 +50,20 @@ bool loses_device(cudaError_t status) {
   }
 }
 
+/// Lets a kernel have `bytes` of dynamic shared memory, and never less again: the limit is the
+/// kernel's, not the launch's, and captured launches and those of other threads may need more.
+/// Below 48 KB too, which a kernel's static shared memory is part of.
+void allow_shared(const char* name, const void* kernel, int64_t bytes) {
+  static std::mutex lock;
+  static std::map<std::pair<const Gpu*, const void*>, int64_t> allowed;
+  const std::lock_guard guard(lock);
+  int64_t& most = allowed[{&gpu(), kernel}];
+  if (bytes <= most) return;
+  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)),
+             name);
+  most = bytes;
+}
+
 }  // namespace
 
 void check_cuda(cudaError_t status, const char* name) {
@@ -63,10 +80,7 @@ void check_cuda(cudaError_t status, const char* name) {
 void start(const char* name, const void* kernel, const Geometry& g, Stream stream,
            void** arguments) {
   const auto queue = static_cast<cudaStream_t>(stream.handle);
-  if (g.shared_bytes > 48 << 10)
-    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    int(g.shared_bytes)),
-               name);
+  if (g.shared_bytes > 0) allow_shared(name, kernel, g.shared_bytes);
   cudaLaunchAttribute attributes[2] = {};
   cudaLaunchConfig_t config = {};
   config.gridDim = g.grid;
