@@ -16,8 +16,10 @@ SMI = """case "$*" in
 *utilization*) while :; do echo 97; sleep 0.01; done ;;
 *) echo "NVIDIA Test, 580.1, 1000 MiB, 1, 2, 3" ;;
 esac"""
-TESTS = """case "$1" in *Conformance*) n=7 ;; esac
-echo "[  PASSED  ] 9 tests." """
+TESTS = """for i in 1 2 3; do echo "[       OK ] Copy.Case$i (0 ms)"; done
+echo "[  PASSED  ] 3 tests." """
+# Conformance alone: it takes a while until what hangs is ended by force.
+HANGS = """[ "$1" = "--gtest_filter=*Conformance*" ] && { sleep 600 & sleep 600; }"""
 KINEMA = """case "$1" in
 doctor) echo "all is well" ;;
 compare) echo '[{"ok": true, "ratio": 0.5}, {"ok": true, "ratio": 2.0}, {"ok": true, "ratio": null}]' ;;
@@ -74,11 +76,12 @@ class GpuScript(unittest.TestCase):
         self.assertEqual(steps, {})
 
     def test_what_fails_is_named(self):
-        bad = 'echo "[  PASSED  ] 3 tests."; echo "[  FAILED  ] Conv3d.Forward, where x = 1"; exit 1'
+        bad = """echo "[       OK ] Copy.Forward (1 ms)"; echo "[  PASSED  ] 1 test."; echo "[  FAILED  ] 2 tests, listed below:"
+            echo "[  FAILED  ] Conv3d.Forward, where x = 1"; echo "[  FAILED  ] Conv3d.A"; exit 1"""
         done, steps, _ = self.check(gpu_tests=bad, kinema=KINEMA.replace('"ok": true, "ratio": 2.0', '"ok": false, "ratio": 2.0'))
         self.assertEqual(done.returncode, 1)
         self.assertEqual(steps["kernels"]["verdict"], "FAILED")
-        self.assertEqual(steps["kernels"]["failed"], ["Conv3d.Forward"])
+        self.assertEqual(steps["kernels"]["failed"], ["Conv3d.Forward", "Conv3d.A"])
         self.assertEqual(steps["compare"]["verdict"], "FAILED")
         self.assertIn("3 rows, 1 wrong", steps["compare"]["said"])
         self.assertEqual(steps["train"]["verdict"], "ok")  # the rest is still run
@@ -87,17 +90,26 @@ class GpuScript(unittest.TestCase):
         _, steps, _ = self.check(gpu_tests="kill -SEGV $$", kinema="exit 3", gpu_goldens="exit 4")
         self.assertEqual({name: s["verdict"] for name, s in steps.items()
                           if name not in ("compute-sanitizer", "PyTorch")},
-                         dict.fromkeys(["doctor", "conformance", "goldens", "kernels", "compare", "generate motion", "train, graph",
-                                        "train, eager", "train"], "FAILED"))
+                         dict.fromkeys(["doctor", "conformance", "goldens", "kernels", "large tensors", "compare",
+                                        "generate motion", "train, graph", "train, eager", "train"], "FAILED"))
         self.assertIn("died (-11)", steps["kernels"]["said"])
         _, steps, _ = self.check(gpu_tests="true")
         self.assertEqual(steps["kernels"]["verdict"], "FAILED")
 
     def test_what_hangs_is_ended(self):
-        done, steps, _ = self.check("--minutes", "0.03", gpu_tests="sleep 600 & sleep 600")
+        done, steps, _ = self.check("--minutes", "0.03", gpu_tests=HANGS)
         self.assertEqual(steps["conformance"]["verdict"], "FAILED")  # nothing has passed
         self.assertIn("out of time", steps["conformance"]["said"])
         self.assertEqual(done.returncode, 1)
+
+    def test_a_comparison_out_of_time_gives_what_it_has(self):
+        rows = '[{"ok": true, "ratio": 2.0}, {"ok": null, "ratio": null}]'
+        slow = f"""ROWS='{rows}'\n""" + KINEMA.replace("compare)", """compare) trap "echo '$ROWS'; exit 130" INT
+  sleep 600 >/dev/null & wait ;;
+never)""")
+        _, steps, _ = self.check("--minutes", "0.05", kinema=slow)
+        self.assertEqual(steps["compare"]["verdict"], "no time")
+        self.assertIn("2 rows, 0 wrong", steps["compare"]["said"])
 
     def test_weights_that_differ_and_learning_that_fails_are_seen(self):
         other = KINEMA.replace("{}weights'", "{}'\"$2\"").replace("best 98.5%", "best 60.0%")
