@@ -19,7 +19,9 @@ const Copy& own_copy() { return copy(Backend::cuda); }
 
 /// The layer's plan of the current rank; null where there are fewer.
 const Plan* find_plan(const ConvolutionLayer& layer) {
-  static thread_local PlanCache<ConvolutionLayer> mine;
+  // Behind the thread's handle, so that its plans go before that.
+  static thread_local PlanCache<ConvolutionLayer> mine =
+      (handle({}), PlanCache<ConvolutionLayer>());
   return mine.find(layer, Conv3dCudnnRankScope::current(),
                    [&](int64_t most) { return plans_of(layer, Target(), most); });
 }

@@ -83,7 +83,8 @@ bool lies_as(const View& v, const Shape& shape) {
 }
 
 const Plan& plan_for(const char* what, const PoolLayer& l, const Shape& x) {
-  static thread_local PlanCache<PoolLayer> mine;
+  // Behind the thread's handle, so that its plans go before that.
+  static thread_local PlanCache<PoolLayer> mine = (handle({}), PlanCache<PoolLayer>());
   const Plan* plan = mine.find(l, 0, [&](int64_t most) { return plans_of(l, Target(), most); });
   if (plan) return *plan;
   std::ostringstream text;
