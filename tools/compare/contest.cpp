@@ -86,7 +86,8 @@ std::vector<Row> contest(const Trials& trials, const Trial& t,
     const bool ran = check_result(judge, t, op, c.backend, rows.back());
     if (options.explain) rows.back().plan = plan_of(t, c.backend);
     if (!ran || !options.time || !can_be_timed(c.backend)) continue;
-    for (int64_t rank = 0; rank < ranks_of(t, c); ++rank) {
+    // The last first, for whose sake all before it are planned at once.
+    for (int64_t rank = ranks_of(t, c) - 1; rank >= 0; --rank) {
       entries.push_back({op, c.backend, rank});
       row_of_entry.push_back(rows.size() - 1);
     }
