@@ -160,17 +160,38 @@ std::vector<Job> jobs_of(const Settings& s) {
   return jobs;
 }
 
-/// Runs jobs until all are done or the user interrupts; prints rows as they come, if `table`.
+/// Of a trial that did not come to its end: what was found before it is not lost.
+Row failed_row(const Job& job, const kernels::Error& why) {
+  return {.operation = job.trials->operation,
+          .pass = job.trial.pass,
+          .dtype = name_of(job.trial.precision),
+          .shape = job.trial.shape,
+          .name = job.trial.name,
+          .backend = "all",
+          .state = Row::State::wrong,
+          .reason = "",
+          .note = why.what()};
+}
+
+/// Runs jobs until all are done, the device is lost or the user interrupts; prints rows as they
+/// come, if `table`.
 std::vector<Row> rows_of(const std::vector<Job>& jobs, const std::vector<Contender>& contenders,
                          const compare::ContestOptions& options, bool table) {
   engine::train::ProgressLine progress;
   std::vector<Row> all;
-  for (size_t i = 0; i < jobs.size() && !interrupted(); ++i) {
+  bool lost = false;
+  for (size_t i = 0; i < jobs.size() && !lost && !interrupted(); ++i) {
     const Trial& t = jobs[i].trial;
     if (progress.due())
       progress.show(fmt::format("{}/{} {}.{} {} {}", i + 1, jobs.size(), jobs[i].trials->operation,
                                 t.pass, name_of(t.precision), t.shape));
-    const std::vector<Row> rows = contest(*jobs[i].trials, t, contenders, options);
+    std::vector<Row> rows;
+    try {
+      rows = contest(*jobs[i].trials, t, contenders, options);
+    } catch (const kernels::Error& e) {
+      rows = {failed_row(jobs[i], e)};
+      lost = dynamic_cast<const kernels::DeviceLost*>(&e);
+    }
     all.insert(all.end(), rows.begin(), rows.end());
     if (!table || rows.empty()) continue;
     progress.end();
