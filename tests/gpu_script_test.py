@@ -22,7 +22,8 @@ echo "[  PASSED  ] 3 tests." """
 HANGS = """[ "$1" = "--gtest_filter=*Conformance*" ] && { sleep 600 & sleep 600; }"""
 KINEMA = """case "$1" in
 doctor) echo "all is well" ;;
-compare) echo '[{"ok": true, "ratio": 0.5}, {"ok": true, "ratio": 2.0}, {"ok": true, "ratio": null}]' ;;
+compare) echo '[{"ok": true, "backend": "cuda", "ratio": 0.5}, {"ok": true, "backend": "cudnn", "ratio": 1.0},
+    {"ok": true, "backend": "cuda", "ratio": 2.0}, {"ok": true, "backend": "cuda", "ratio": null}]' ;;
 generate) echo made ;;
 train) while [ "$1" != --run ]; do shift; done; mkdir -p "$2"; printf '\\x02\\0\\0\\0\\0\\0\\0\\0{}weights' > "$2/last.safetensors"; sleep 0.3
   echo "24 epochs: top-1 98.0%, best 98.5% in epoch 24" ;;
@@ -58,7 +59,7 @@ class GpuScript(unittest.TestCase):
         self.assertEqual(report["gpu"]["name"], "NVIDIA Test")
         self.assertEqual(steps.pop("PyTorch")["said"], "this Python has no torch")
         self.assertEqual({s["verdict"] for s in steps.values()}, {"ok"})
-        self.assertEqual(steps["compare"]["said"], "3 rows, 0 wrong; ratio to cuDNN: least 0.50, median 2.00")
+        self.assertEqual(steps["compare"]["said"], "4 rows, 0 wrong; ratio to cuDNN: least 0.50, median 2.00")
         self.assertEqual(steps["train"]["top1"], 98.5)
         self.assertEqual(steps["train"]["idle"], 3)
         self.assertEqual(steps["graph replay"]["said"], "equals single launches bit for bit")
@@ -78,12 +79,12 @@ class GpuScript(unittest.TestCase):
     def test_what_fails_is_named(self):
         bad = """echo "[       OK ] Copy.Forward (1 ms)"; echo "[  PASSED  ] 1 test."; echo "[  FAILED  ] 2 tests, listed below:"
             echo "[  FAILED  ] Conv3d.Forward, where x = 1"; echo "[  FAILED  ] Conv3d.A"; exit 1"""
-        done, steps, _ = self.check(gpu_tests=bad, kinema=KINEMA.replace('"ok": true, "ratio": 2.0', '"ok": false, "ratio": 2.0'))
+        done, steps, _ = self.check(gpu_tests=bad, kinema=KINEMA.replace('true, "backend": "cudnn"', 'false, "backend": "cudnn"'))
         self.assertEqual(done.returncode, 1)
         self.assertEqual(steps["kernels"]["verdict"], "FAILED")
         self.assertEqual(steps["kernels"]["failed"], ["Conv3d.Forward", "Conv3d.A"])
         self.assertEqual(steps["compare"]["verdict"], "FAILED")
-        self.assertIn("3 rows, 1 wrong", steps["compare"]["said"])
+        self.assertIn("4 rows, 1 wrong", steps["compare"]["said"])
         self.assertEqual(steps["train"]["verdict"], "ok")  # the rest is still run
 
     def test_what_dies_or_passes_nothing_is_no_success(self):
@@ -103,7 +104,7 @@ class GpuScript(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
 
     def test_a_comparison_out_of_time_gives_what_it_has(self):
-        rows = '[{"ok": true, "ratio": 2.0}, {"ok": null, "ratio": null}]'
+        rows = '[{"ok": true, "backend": "cuda", "ratio": 2.0}, {"ok": null, "backend": "cudnn", "ratio": null}]'
         slow = f"""ROWS='{rows}'\n""" + KINEMA.replace("compare)", """compare) trap "echo '$ROWS'; exit 130" INT
   sleep 600 >/dev/null & wait ;;
 never)""")
