@@ -131,8 +131,7 @@ const kernels::Runtime* runtime_of(Backend b) {
 
 Tensors::Tensors(const std::vector<Array>& arrays, Backend b) : runtime_(runtime_of(b)) {
   for (const Array& a : arrays) {
-    // On a device the host's copy is where results are put.
-    host_.push_back(a.clone());
+    host_.push_back(runtime_ ? a : a.clone());  // on a device a layout for download()
     views_.push_back(host_.back().view);
     if (!runtime_) continue;
     const auto bytes = int64_t(a.memory->size());
@@ -145,11 +144,13 @@ Tensors::Tensors(const std::vector<Array>& arrays, Backend b) : runtime_(runtime
 std::vector<Array> Tensors::download() const {
   if (!runtime_) return host_;
   runtime_->synchronize({});
+  std::vector<Array> found;
   for (size_t i = 0; i < host_.size(); ++i) {
-    const auto bytes = int64_t(host_[i].memory->size());
-    if (bytes) runtime_->download({}, device_[i].get(), host_[i].memory->data(), bytes);
+    found.push_back(host_[i].clone());
+    const auto bytes = int64_t(found[i].memory->size());
+    if (bytes) runtime_->download({}, device_[i].get(), found[i].memory->data(), bytes);
   }
-  return host_;
+  return found;
 }
 
 }  // namespace kinema::tools::compare

@@ -1,6 +1,7 @@
 #include "tools/compare/clock.h"
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
 #include "kernels/conv3d/conv3d_cudnn.h"
@@ -26,18 +27,30 @@ class HeadStart {
   std::shared_ptr<void> memory_;
 };
 
-/// One contender with its sets of tensors, which are used in turn, so that what the L2 cache keeps
-/// from the last call is of no use to the next.
+/// Sets of a trial's tensors, which are used in turn, so that what the L2 cache keeps from the last
+/// call is of no use to the next.
+std::vector<Tensors> sets_of(const Trial& t, Backend backend) {
+  const std::vector<Array> operands = operands_of(t, backend);
+  int64_t bytes = 1;
+  for (const Array& a : operands) bytes += int64_t(a.memory->size());
+  const kernels::Runtime* runtime = runtime_of(backend);
+  const int64_t enough = runtime ? 3 * runtime->gpu().l2_bytes : 0;
+  std::vector<Tensors> sets;
+  for (int64_t i = 0; i < std::clamp<int64_t>(enough / bytes + 1, 1, 16); ++i)
+    sets.emplace_back(operands, backend);
+  return sets;
+}
+
+/// One contender with the sets of its backend.
 class Runner {
  public:
-  Runner(const Trial& t, const Entry& e, const HeadStart* head_start)
-      : trial_(t), entry_(e), runtime_(runtime_of(e.backend)), head_start_(head_start) {
-    const std::vector<Array> operands = operands_of(t, e.backend);
-    int64_t bytes = 1;
-    for (const Array& a : operands) bytes += int64_t(a.memory->size());
-    const int64_t enough = runtime_ ? 3 * runtime_->gpu().l2_bytes : 0;
-    for (int64_t i = 0; i < std::clamp<int64_t>(enough / bytes + 1, 1, 16); ++i)
-      sets_.emplace_back(operands, e.backend);
+  Runner(const Trial& t, const Entry& e, const std::vector<Tensors>& sets,
+         const HeadStart* head_start)
+      : trial_(t),
+        entry_(e),
+        sets_(sets),
+        runtime_(runtime_of(e.backend)),
+        head_start_(head_start) {
     for (int i = 0; i < warm_up; ++i) calls_ = calls_for(seconds());
   }
   /// Of one call.
@@ -65,9 +78,9 @@ class Runner {
 
   const Trial& trial_;
   Entry entry_;
+  const std::vector<Tensors>& sets_;
   const kernels::Runtime* runtime_;
   const HeadStart* head_start_;  ///< on a GPU
-  std::vector<Tensors> sets_;
   size_t next_ = 0;
   int calls_ = 1;
 };
@@ -78,9 +91,13 @@ std::vector<Timing> times_of(const Trial& t, const std::vector<Entry>& entries) 
   std::optional<HeadStart> head_start;
   for (const Entry& e : entries)
     if (const kernels::Runtime* r = runtime_of(e.backend); r && !head_start) head_start.emplace(*r);
+  std::map<Backend, std::vector<Tensors>> sets;  // cuDNN's plans share theirs
+  for (const Entry& e : entries)
+    if (!sets.contains(e.backend)) sets.emplace(e.backend, sets_of(t, e.backend));
   std::vector<std::optional<Runner>> runners(entries.size());
   for (size_t i = 0; i < entries.size(); ++i) try {
-      runners[i].emplace(t, entries[i], head_start ? &*head_start : nullptr);
+      const Entry& e = entries[i];
+      runners[i].emplace(t, e, sets.at(e.backend), head_start ? &*head_start : nullptr);
     } catch (const kernels::Unsupported&) {
       runners[i].reset();  // a plan that cuDNN ranks but does not run
     }
