@@ -191,7 +191,7 @@ def sanitize(report, tests, env):
 
 def compare(report, kinema, out, full, env):
     """The table of our kernels beside cuDNN, as JSON and as a page."""
-    command = [kinema, "compare", "--json", "--html", out / "compare.html"] + ([] if full else ["--shapes", "headline"])
+    command = [kinema, "compare", "--json", "--html", out / "compare.html"] + ([] if full else ["--shapes", "headline", "--dtype", "bf16"])
     status, text, seconds = report.run(command, 3600 if full else 150, env)
     try:
         rows = json.loads(text[text.index("["):text.rindex("]") + 1])
