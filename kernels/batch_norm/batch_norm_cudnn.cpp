@@ -28,7 +28,8 @@ const BatchNorm& own() {
 }
 
 const Plan& plan_for(const char* what, const NormLayer& l, const View& x) {
-  static thread_local PlanCache<NormLayer> mine;
+  // Behind the thread's handle, so that its plans go before that.
+  static thread_local PlanCache<NormLayer> mine = (handle({}), PlanCache<NormLayer>());
   const Plan* plan = mine.find(l, 0, [&](int64_t most) { return plans_of(l, Target(), most); });
   if (plan) return *plan;
   std::ostringstream text;
