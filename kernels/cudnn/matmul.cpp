@@ -63,8 +63,8 @@ int64_t pitch(const View& v) { return v.shape[0] > 1 ? v.stride(0) : v.shape[1];
 
 /// What an algorithm depends on beside the GPU.
 struct Key {
-  std::array<int64_t, 9> sizes;  ///< rows, columns and pitches of a, b and c
-  std::array<uint32_t, 3> alignment;
+  std::array<int64_t, 9> sizes;       ///< rows, columns and pitches of a, b and c
+  std::array<uint32_t, 4> alignment;  ///< of a, b, c and the bias
   Dtype type, result;
   std::array<bool, 6> flags;
   auto operator<=>(const Key&) const = default;
@@ -72,7 +72,8 @@ struct Key {
 Key key_of(const Product& p) {
   return {.sizes = {p.a.shape[0], p.a.shape[1], pitch(p.a), p.b.shape[0], p.b.shape[1], pitch(p.b),
                     p.c.shape[0], p.c.shape[1], pitch(p.c)},
-          .alignment = {alignment_of(p.a.data), alignment_of(p.b.data), alignment_of(p.c.data)},
+          .alignment = {alignment_of(p.a.data), alignment_of(p.b.data), alignment_of(p.c.data),
+                        alignment_of(p.bias.data)},
           .type = p.a.dtype,
           .result = p.c.dtype,
           .flags = {p.transpose_a, p.transpose_b, p.accumulate, bool(p.bias), p.relu, p.tf32}};
