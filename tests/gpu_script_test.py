@@ -98,7 +98,7 @@ class GpuScript(unittest.TestCase):
         self.assertEqual(steps["kernels"]["verdict"], "FAILED")
 
     def test_what_hangs_is_ended(self):
-        done, steps, _ = self.check("--minutes", "0.03", gpu_tests=HANGS)
+        done, steps, _ = self.check("--minutes", "0.03", "--grace", "1", gpu_tests=HANGS)
         self.assertEqual(steps["conformance"]["verdict"], "FAILED")  # nothing has passed
         self.assertIn("out of time", steps["conformance"]["said"])
         self.assertEqual(done.returncode, 1)
@@ -108,7 +108,7 @@ class GpuScript(unittest.TestCase):
         slow = f"""ROWS='{rows}'\n""" + KINEMA.replace("compare)", """compare) trap "echo '$ROWS'; exit 130" INT
   sleep 600 >/dev/null & wait ;;
 never)""")
-        _, steps, _ = self.check("--minutes", "0.05", kinema=slow)
+        _, steps, _ = self.check("--minutes", "0.05", "--grace", "2", kinema=slow)
         self.assertEqual(steps["compare"]["verdict"], "no time")
         self.assertIn("2 rows, 0 wrong", steps["compare"]["said"])
 

@@ -28,8 +28,6 @@ PACKAGES = ("torch", "nvidia-cudnn-cu13", "nvidia-cudnn-cu12", "nvidia-cublas", 
 CONFORMANCE = "*Conformance*"
 # Those of tensors past 2^32 elements, of which not many fit beside each other.
 LARGE = "*LargeTensors*"
-# Seconds for a program that is asked to end to say what it has.
-GRACE = 15
 
 
 def program(folder, name):
@@ -76,8 +74,8 @@ class Report:
     """Steps, each with its verdict, figures and seconds; written anew after each, so that a machine that is taken away
     leaves what was seen."""
 
-    def __init__(self, out, deadline):
-        self.out, self.deadline = out, deadline
+    def __init__(self, out, deadline, grace):
+        self.out, self.deadline, self.grace = out, deadline, grace
         out.mkdir(parents=True, exist_ok=True)
         self.log = open(out / "log.txt", "w")
         self.facts, self.steps = {}, []
@@ -126,12 +124,11 @@ class Report:
         self.log.flush()
         return status, text, time.monotonic() - began
 
-    @staticmethod
-    def end(child):
+    def end(self, child):
         """Asks a process and what it has started to end, as Ctrl-C does, and then makes them; all that it said."""
         os.killpg(child.pid, signal.SIGINT)
         try:
-            text = child.communicate(timeout=GRACE)[0]
+            text = child.communicate(timeout=self.grace)[0]
         except subprocess.TimeoutExpired:
             text = None
         try:
@@ -279,8 +276,9 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("gpu-report"))
     parser.add_argument("--full", action="store_true", help="every test and every row")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="when to end, without --full")
+    parser.add_argument("--grace", type=float, default=15, help="seconds for a program that is told to end to say what it has")
     a = parser.parse_args()
-    report = Report(a.out, time.monotonic() + (24 * 3600 if a.full else 60 * a.minutes))
+    report = Report(a.out, time.monotonic() + (24 * 3600 if a.full else 60 * a.minutes), a.grace)
     here = gpus()
     report.facts = {"gpu": here[0] if here else None, "versions": versions(), "command": " ".join(sys.argv),
                     "time": datetime.datetime.now().isoformat(timespec="seconds")}

@@ -1,3 +1,5 @@
+#include <cstdio>
+#include <cstdlib>
 #include "tests/support/device_check.h"
 
 namespace kinema::test {
@@ -5,7 +7,10 @@ namespace kinema::test {
 const std::vector<DeviceRun>& device_runs() {
   static const std::vector<DeviceRun> one = [] {
     const kernels::Runtime& r = kernels::runtime_cuda;
-    kernels::check(r.devices() > 0, "gpu_tests: ", r.missing());
+    if (r.devices() < 1) {  // asked before main(), where nobody would catch an Error
+      std::fprintf(stderr, "gpu_tests: %s\n", r.missing().c_str());
+      std::exit(1);
+    }
     return std::vector<DeviceRun>{{.name = r.gpu().name,
                                    .backend = Backend::cuda,
                                    .runtime = &r,
