@@ -1,4 +1,4 @@
-// labels: emulated
+// labels: ci, emulated
 // What brings batches to a GPU, on the emulated one: its streams do their work as late as events
 // and waiting allow, so that whoever does not wait reads or overwrites what is not ready.
 #include "engine/train/feed.h"

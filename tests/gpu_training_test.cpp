@@ -1,4 +1,4 @@
-// labels: emulated
+// labels: ci, emulated
 // Whole trainings on a GPU, which the emulation is: its memory, its stream, one step in flight.
 #include "engine/gpu.h"
 #include "kernels/device/emulation/stream.h"

@@ -1,4 +1,4 @@
-// labels: slow, emulated
+// labels: ci, emulated
 // Steps as a graph beside steps launch by launch, on the GPU that the emulation is: it replays a
 // graph with the arguments that its launches had when it was captured.
 #include "engine/train/step_graph.h"

@@ -46,7 +46,9 @@ void add_grad(const Request& r, Trial t, const Shape& x, double bound, bool trai
   const Shape c{x[-1]};
   t.pass = training ? "train_grad" : "infer_grad";
   channels(t.reads("x", x, type), x, {"gamma", "beta", "mean", "rstd"}).reads("dy", x, type);
-  t.writes("dx", x, type, bound).writes("dgamma", c, Dtype::f32, bound);
+  // Two rows leave dx a difference of large numbers, against whose rest roundings are measured.
+  const bool cancels = training && x.size() == 2 * x[-1];
+  t.writes("dx", x, type, cancels ? 64 * bound : bound).writes("dgamma", c, Dtype::f32, bound);
   t.writes("dbeta", c, Dtype::f32, bound);
   if (training) t.more_bytes = 2 * x.size() * size_of(type);  // x and dy are read twice
   const auto call = [](auto f, Stream s, const Views& v) {
@@ -57,9 +59,9 @@ void add_grad(const Request& r, Trial t, const Shape& x, double bound, bool trai
 }
 
 /// A thread adds up some dozens of products in f32, blocks are merged in f64: 32 roundings, times
-/// 2. Two rows leave dx a difference of large numbers, against whose rest roundings are measured.
+/// 2.
 void add(const Request& r, const Shape& x, std::vector<Trial>& all) {
-  const double bound = (x.size() == 2 * x[-1] ? 4096 : 64) * f32_epsilon;
+  const double bound = 64 * f32_epsilon;
   const Trial t{.precision = r.precision,
                 .shape = word_of("x", x),
                 .reason = "sums of dozens of terms in f32, merged in f64"};
